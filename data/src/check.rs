@@ -1,0 +1,138 @@
+//! Reading a whole data set through and naming what is broken, for `genas data check`.
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::decode::decode_file;
+use crate::{CifarFolder, DataError, Dataset, FolderIndex, ImageFolder, Kind, Split, open};
+
+/// What [`check`] found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckReport {
+    /// The layout.
+    pub kind: Kind,
+    /// Images that can be read.
+    pub n_images: usize,
+    /// Classes.
+    pub n_classes: usize,
+    /// What cannot be read, or contradicts the layout.
+    pub bad: Vec<BadFile>,
+}
+
+/// A file or folder that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BadFile {
+    /// Where.
+    pub file: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
+impl From<DataError> for BadFile {
+    fn from(error: DataError) -> Self {
+        let (file, reason) = error.into_parts();
+        Self { file, reason }
+    }
+}
+
+/// Reads everything in `dir`. An error is returned only if there is nothing to read: a missing
+/// folder or an unknown layout.
+pub fn check(dir: &Path) -> Result<CheckReport, DataError> {
+    let dataset = open(dir)?;
+    let mut report = CheckReport { kind: dataset.kind(), n_images: 0, n_classes: 0, bad: Vec::new() };
+    match &dataset {
+        Dataset::Cifar(cifar) => check_cifar(cifar, &mut report),
+        Dataset::Folder(folder) => check_folder(folder, &mut report),
+    }
+    Ok(report)
+}
+
+fn check_cifar(cifar: &CifarFolder, report: &mut CheckReport) {
+    report.n_classes = cifar.kind.n_classes();
+    report.bad.extend(cifar.classes().err().map(BadFile::from));
+    for path in [cifar.files(Split::Train), cifar.files(Split::Test)].concat() {
+        match cifar.read_file(&path, &mut Vec::new(), &mut Vec::new()) {
+            Ok(n) => report.n_images += n,
+            Err(error) => report.bad.push(error.into()),
+        }
+    }
+}
+
+fn check_folder(folder: &ImageFolder, report: &mut CheckReport) {
+    let mut roots = vec![folder.root(Split::Test)];
+    if folder.has_splits {
+        roots.insert(0, folder.root(Split::Train));
+        // One split alone is a data set too: to train without val, or to evaluate.
+        roots.retain(|r| r.is_dir());
+    }
+    for root in roots {
+        match FolderIndex::scan(&root) {
+            Ok((index, errors)) => {
+                report.n_classes = report.n_classes.max(index.classes.len());
+                report.bad.extend(errors.into_iter().map(BadFile::from));
+                let broken: Vec<BadFile> = (0..index.len())
+                    .into_par_iter()
+                    .filter_map(|i| decode_file(&index.path(i)).err().map(BadFile::from))
+                    .collect();
+                report.n_images += index.len() - broken.len();
+                report.bad.extend(broken);
+            }
+            Err(error) => report.bad.push(error.into()),
+        }
+    }
+    report.bad.extend(folder.check_classes().err().map(BadFile::from));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::tests::jpeg;
+    use std::fs;
+
+    #[test]
+    fn cifar_is_read_through() {
+        let dir = tempfile::tempdir().unwrap();
+        for i in 1..=5 {
+            fs::write(dir.path().join(format!("data_batch_{i}.bin")), vec![1; 3073 * 2]).unwrap();
+        }
+        fs::write(dir.path().join("test_batch.bin"), vec![1; 3073]).unwrap();
+        let good = check(dir.path()).unwrap();
+        assert_eq!((good.kind, good.n_images, good.n_classes), (Kind::Cifar10, 11, 10));
+        assert_eq!(good.bad, []);
+        fs::write(dir.path().join("data_batch_2.bin"), vec![1; 3000]).unwrap();
+        fs::remove_file(dir.path().join("data_batch_4.bin")).unwrap();
+        let bad = check(dir.path()).unwrap();
+        assert_eq!((bad.n_images, bad.bad.len()), (7, 2));
+        assert!(bad.bad[0].file.ends_with("data_batch_2.bin") && bad.bad[0].reason.contains("3000 bytes"));
+        assert!(bad.bad[1].file.ends_with("data_batch_4.bin") && bad.bad[1].reason.contains("missing"));
+    }
+
+    #[test]
+    fn folders_are_read_through() {
+        let dir = tempfile::tempdir().unwrap();
+        for class in ["train/a", "train/b", "val/a", "val/b", "val/c"] {
+            let class = dir.path().join(class);
+            fs::create_dir_all(&class).unwrap();
+            fs::write(class.join("1.jpg"), jpeg(12, 12)).unwrap();
+            fs::write(class.join("2.jpg"), jpeg(12, 12)).unwrap();
+        }
+        fs::write(dir.path().join("train/a/2.jpg"), "text").unwrap();
+        fs::remove_file(dir.path().join("val/b/1.jpg")).unwrap();
+        fs::remove_file(dir.path().join("val/b/2.jpg")).unwrap();
+        let report = check(dir.path()).unwrap();
+        assert_eq!((report.kind, report.n_images, report.n_classes), (Kind::ImageFolder, 7, 3));
+        let files: Vec<_> =
+            report.bad.iter().map(|b| b.file.strip_prefix(dir.path()).unwrap().to_owned()).collect();
+        assert_eq!(files, ["train/a/2.jpg", "val/b", ""].map(PathBuf::from));
+        assert!(report.bad[2].reason.contains("\"c\" is in val but not in train"));
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["kind"], "image-folder");
+    }
+
+    #[test]
+    fn nothing_to_read_is_an_error() {
+        assert!(matches!(check(Path::new("/nowhere/at/all")), Err(DataError::Missing { .. })));
+    }
+}

@@ -1,0 +1,36 @@
+//! Data sets in their official layouts, decoding, augmentation, loaders, and the generated `shapes`
+//! set.
+//!
+//! [`open`] recognises a folder and [`load`] reads a split of it into an [`ImageSet`], which a
+//! [`TrainLoader`] turns into batches. Sets that do not fit into memory, and photos for models that
+//! are evaluated as ONNX, are streamed by an [`EvalSource`]. [`check`] reads a data set through.
+//! Nothing here knows networks or devices: images leave as `f32` in N x C x H x W.
+
+mod augment;
+mod check;
+mod cifar;
+mod dataset;
+mod decode;
+mod error;
+mod eval;
+mod folder;
+mod image_set;
+mod loader;
+mod picture;
+mod prefetch;
+pub mod shapes;
+mod split;
+
+pub use augment::AugmentConfig;
+pub use check::{BadFile, CheckReport, check};
+pub use cifar::{CifarFolder, CifarKind};
+pub use dataset::{Dataset, Kind, Split, load, open};
+pub use decode::decode_file;
+pub use error::{DataError, LAYOUTS};
+pub use eval::{EvalBatch, EvalItem, EvalSource, EvalTransform};
+pub use folder::{FolderIndex, ImageFolder};
+pub use image_set::{ImageSet, Normalization, normalized};
+pub use loader::{Batch, TrainLoader};
+pub use picture::{Picture, shorter_side};
+pub use prefetch::{Prefetch, Workers};
+pub use split::{half_split, read_split};

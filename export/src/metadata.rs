@@ -1,0 +1,190 @@
+//! What a model file says about itself, in its `metadata_props`: enough to evaluate, fine-tune and
+//! deploy it without any other file.
+//!
+//! All values are strings. The keys are stable:
+//!
+//! | key | value |
+//! |---|---|
+//! | `genas_version` | version of genas that wrote the file |
+//! | `kind` | `classifier` |
+//! | `network` | the network as JSON ([`EvalNet`]), without its auxiliary head, which is not exported |
+//! | `genotype` | its cells in the human form |
+//! | `genotype_json` | its cells in the JSON form |
+//! | `channels`, `layers`, `classes` | width of the first cell, number of cells, number of classes |
+//! | `class_names` | JSON array of strings, in the order of the logits |
+//! | `input_size` | side of the images that the network was trained for |
+//! | `channel_order` | `RGB` |
+//! | `value_range` | `[0, 1]`: range of the pixels before `mean` is subtracted and `std` divides |
+//! | `mean`, `std` | JSON arrays of three numbers |
+//! | `training_data` | the data set |
+//! | `source_run` | the run directory or checkpoint |
+//! | `batch_norm` | `kept`, or `folded` into the convolutions |
+//! | `opset` | operator set |
+//! | `parity_max_abs_error` | largest difference of a logit between ONNX Runtime and burn when the file was written |
+
+use crate::error::{ExportError, Result};
+use crate::options::GraphOptions;
+use crate::proto::ModelProto;
+use genas_net::EvalNet;
+use prost::Message;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What the receiver of a classifier needs besides its graph.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelInfo {
+    /// Names of the classes, in the order of the logits.
+    pub class_names: Vec<String>,
+    /// Mean of each colour that was subtracted, red first, pixels in 0 to 1.
+    pub mean: [f32; 3],
+    /// Standard deviation of each colour that divided.
+    pub std: [f32; 3],
+    /// Side of the images.
+    pub input_size: usize,
+    /// The data set that the network was trained on.
+    pub training_data: String,
+    /// The run or checkpoint that the weights come from.
+    pub source_run: String,
+}
+
+impl ModelInfo {
+    /// Reads back what [`classifier_metadata`] wrote.
+    pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self> {
+        Ok(Self {
+            class_names: json(metadata, "class_names")?,
+            mean: json(metadata, "mean")?,
+            std: json(metadata, "std")?,
+            input_size: json(metadata, "input_size")?,
+            training_data: text(metadata, "training_data")?.to_owned(),
+            source_run: text(metadata, "source_run")?.to_owned(),
+        })
+    }
+
+    /// Refuses information that cannot belong to the network or the graph.
+    pub(crate) fn check(&self, net: &EvalNet, options: &GraphOptions) -> Result<()> {
+        let problem = |message: String| Err(ExportError::Info(message));
+        if self.class_names.len() != net.classes {
+            return problem(format!(
+                "{} class names were given for a network of {} classes; give one name per class, in the order of the logits",
+                self.class_names.len(),
+                net.classes
+            ));
+        }
+        if !self.std.iter().all(|&s| s > 0.0 && s.is_finite()) || !self.mean.iter().all(|m| m.is_finite()) {
+            return problem(format!(
+                "mean {:?} and std {:?} cannot normalise images; give finite numbers, std above zero",
+                self.mean, self.std
+            ));
+        }
+        for (axis, dim) in [("height", &options.height), ("width", &options.width)] {
+            if dim.fixed().is_some_and(|size| size != self.input_size) {
+                return problem(format!(
+                    "the graph's {axis} is fixed to another size than the model's input size {}; make them equal, or the {axis} dynamic",
+                    self.input_size
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A model file's description.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelFile {
+    /// Classes and preprocessing.
+    pub info: ModelInfo,
+    /// The network, if genas wrote the file.
+    pub network: Option<EvalNet>,
+    /// Whether BatchNorm is folded into the convolutions.
+    pub folded: bool,
+    /// Everything, by key.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl ModelFile {
+    /// From the metadata of a model that was loaded already.
+    pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self> {
+        Ok(Self {
+            info: ModelInfo::from_metadata(metadata)?,
+            network: metadata.contains_key("network").then(|| json(metadata, "network")).transpose()?,
+            folded: metadata.get("batch_norm").is_some_and(|v| v == "folded"),
+            metadata: metadata.clone(),
+        })
+    }
+
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::of(path, &read_model(path)?)
+    }
+
+    /// Of a file that was read already.
+    pub(crate) fn of(path: &Path, model: &ModelProto) -> Result<Self> {
+        Self::from_metadata(&model_metadata(model)).map_err(|e| ExportError::format(path, e.to_string()))
+    }
+}
+
+/// The metadata of a classifier, but for `parity_max_abs_error`.
+pub fn classifier_metadata(net: &EvalNet, info: &ModelInfo, options: &GraphOptions) -> BTreeMap<String, String> {
+    let exported = EvalNet { auxiliary: false, ..net.clone() };
+    let entries = [
+        ("genas_version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("kind", "classifier".to_owned()),
+        ("network", serde_json::json!(exported).to_string()),
+        ("genotype", net.genotype.to_string()),
+        ("genotype_json", serde_json::json!(net.genotype).to_string()),
+        ("channels", net.channels.to_string()),
+        ("layers", net.layers.to_string()),
+        ("classes", net.classes.to_string()),
+        ("class_names", serde_json::json!(info.class_names).to_string()),
+        ("input_size", info.input_size.to_string()),
+        ("channel_order", "RGB".to_owned()),
+        ("value_range", "[0, 1]".to_owned()),
+        ("mean", triple(info.mean)),
+        ("std", triple(info.std)),
+        ("training_data", info.training_data.clone()),
+        ("source_run", info.source_run.clone()),
+        ("batch_norm", if options.fold_bn { "folded" } else { "kept" }.to_owned()),
+        ("opset", options.opset.to_string()),
+    ];
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// Three numbers as JSON, each in the fewest digits that give the same `f32` again.
+fn triple([r, g, b]: [f32; 3]) -> String {
+    format!("[{r:?}, {g:?}, {b:?}]")
+}
+
+fn text<'m>(metadata: &'m BTreeMap<String, String>, key: &str) -> Result<&'m str> {
+    metadata.get(key).map(String::as_str).ok_or_else(|| {
+        ExportError::Info(format!(
+            "the model's metadata has no `{key}`: genas did not write it; export it again with `genas export --onnx`"
+        ))
+    })
+}
+
+fn json<T: DeserializeOwned>(metadata: &BTreeMap<String, String>, key: &str) -> Result<T> {
+    let value = text(metadata, key)?;
+    serde_json::from_str(value).map_err(|e| {
+        ExportError::Info(format!(
+            "the model's metadata `{key}` cannot be read ({e}); export the model again with `genas export --onnx`"
+        ))
+    })
+}
+
+/// The metadata of a model.
+pub(crate) fn model_metadata(model: &ModelProto) -> BTreeMap<String, String> {
+    model.metadata_props.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect()
+}
+
+/// Reads and decodes an ONNX file.
+pub(crate) fn read_model(path: &Path) -> Result<ModelProto> {
+    let bytes = std::fs::read(path).map_err(ExportError::io(path, "read"))?;
+    let remedy = "give a file that `genas export --onnx` wrote";
+    let model = ModelProto::decode(bytes.as_slice())
+        .map_err(|e| ExportError::format(path, format!("not an ONNX model, or damaged ({e}); {remedy}")))?;
+    if model.graph.is_none() {
+        return Err(ExportError::format(path, format!("not an ONNX model: it holds no graph; {remedy}")));
+    }
+    Ok(model)
+}

@@ -1,0 +1,98 @@
+//! Random cells: burn against ONNX Runtime, BatchNorm kept and folded.
+
+use super::samples::{candidate, eval_net, images, supernet, weights};
+use crate::verify::{burn_logits, open_bytes};
+use crate::{Dim, GraphOptions, Parity, classifier_model, supernet_model};
+use genas_net::{NetworkKind, Path, Tensors};
+
+const BATCH: usize = 2;
+
+fn options(size: [usize; 2], fold_bn: bool, opset: i64) -> GraphOptions {
+    let [height, width] = size.map(Dim::Fixed);
+    GraphOptions { fold_bn, opset, height, width, ..GraphOptions::square(0) }
+}
+
+/// `model` must compute `expected`, and the logits must depend on the image.
+fn check(what: &str, model: &[u8], shape: [usize; 4], expected: &[f32]) {
+    let mut session = open_bytes(model).unwrap();
+    let found = session.run_f32(&images(shape, 1), &shape).unwrap().remove(0);
+    let classes = expected.len() / BATCH;
+    assert_eq!((found.name.as_str(), found.shape), ("logits", vec![BATCH, classes]), "{what}");
+    let parity = Parity::between(&found.values, expected);
+    assert!(parity.holds(), "{what}: {parity:?}");
+    let (first, second) = expected.split_at(classes);
+    let spread = Parity::between(first, second).max_abs_error;
+    assert!(spread > 10.0 * parity.allowed, "{what}: the images give the same logits: {spread}");
+}
+
+fn check_eval_net(kind: NetworkKind, layers: usize, seed: u64, size: [usize; 2]) {
+    let net = eval_net(kind, layers, seed);
+    let weights = weights(net.layout(), seed);
+    let shape = [BATCH, 3, size[0], size[1]];
+    let expected = burn_logits(&weights, &images(shape, 1), shape, |i, x| net.forward(i, x)).unwrap();
+    for (fold_bn, opset) in [(false, 13), (true, 17), (false, 21)] {
+        let what = format!("{kind:?} {layers} layers, cell {seed}, {size:?}, fold {fold_bn}, opset {opset}");
+        let model = classifier_model(&net, &weights, &options(size, fold_bn, opset)).unwrap();
+        check(&what, &model, shape, &expected);
+    }
+    let dynamic = GraphOptions {
+        height: Dim::dynamic("height"),
+        width: Dim::dynamic("width"),
+        ..options(size, false, 17)
+    };
+    check("dynamic", &classifier_model(&net, &weights, &dynamic).unwrap(), shape, &expected);
+}
+
+#[test]
+fn cifar_networks() {
+    for (seed, layers) in [(1, 3), (2, 4), (3, 5), (4, 3)] {
+        check_eval_net(NetworkKind::Cifar, layers, seed, [32, 32]);
+    }
+}
+
+#[test]
+fn imagenet_networks() {
+    for (seed, layers) in [(5, 3), (6, 4), (7, 5)] {
+        check_eval_net(NetworkKind::ImageNet, layers, seed, [64, 64]);
+    }
+}
+
+#[test]
+fn odd_sizes() {
+    for seed in [8, 9, 10] {
+        check_eval_net(NetworkKind::ImageNet, 4, seed, [33, 47]);
+    }
+    check_eval_net(NetworkKind::Cifar, 3, 11, [33, 47]);
+}
+
+/// With the BatchNorm of the supernet's pools, which nothing can take over.
+#[test]
+fn supernet_candidates() {
+    let net = supernet();
+    let all = weights(net.layout(), 3);
+    for seed in 0..4 {
+        let candidate = candidate(seed);
+        let part = all.restrict(net.candidate_layout(&candidate).into());
+        for size in [[32, 32], [19, 27]] {
+            let shape = [BATCH, 3, size[0], size[1]];
+            let forward = |i: &mut Tensors, x: &_| net.forward(i, Path::Candidate(&candidate), x);
+            let expected = burn_logits(&all, &images(shape, 1), shape, forward).unwrap();
+            for fold_bn in [false, true] {
+                let options = options(size, fold_bn, 17);
+                let model = supernet_model(&net, &candidate, &part, &options).unwrap();
+                let what = format!("candidate {seed}, {size:?}, fold {fold_bn}");
+                check(&what, &model, shape, &expected);
+                assert_eq!(model, supernet_model(&net, &candidate, &all, &options).unwrap(), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn parity_refuses_numbers_that_are_not_finite() {
+    for (found, expected) in [(f32::NAN, 0.0), (0.0, f32::NAN), (f32::INFINITY, f32::INFINITY), (0.1, 0.0)] {
+        assert!(!Parity::between(&[1.0, found], &[1.0, expected]).holds(), "{found} {expected}");
+    }
+    assert!(!Parity::between(&[], &[1.0]).holds());
+    assert!(Parity::between(&[500.01, 0.0], &[500.0, 0.0]).holds());
+}

@@ -1,0 +1,46 @@
+//! Per-thread buffers that are kept between calls.
+
+use std::cell::RefCell;
+
+thread_local! {
+    static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A buffer of this thread's store; goes back to it when dropped. Its content is arbitrary unless zeroed.
+pub struct Scratch(Vec<f32>);
+
+/// A buffer of `len` elements with arbitrary content.
+pub fn take(len: usize) -> Scratch {
+    let mut buffer = FREE.with(|free| free.borrow_mut().pop()).unwrap_or_default();
+    // Only growth is written; a longer buffer is cut, and `resize` reuses its allocation.
+    buffer.resize(len, 0.0);
+    Scratch(buffer)
+}
+
+/// A buffer of `len` zeros.
+pub fn zeroed(len: usize) -> Scratch {
+    let mut buffer = take(len);
+    buffer.fill(0.0);
+    buffer
+}
+
+impl std::ops::Deref for Scratch {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.0);
+        // Ignored while the thread ends, when the store is gone.
+        let _ = FREE.try_with(|free| free.borrow_mut().push(buffer));
+    }
+}

@@ -1,0 +1,472 @@
+//! Every kernel against a naive `f64` reference, at every instruction set that the machine has, and with different
+//! numbers of threads.
+#![allow(missing_docs)]
+
+use genas_kernels::pool::PoolShape;
+use genas_kernels::sgd::Sgd;
+use genas_kernels::simd::{Level, with_level};
+use genas_kernels::{ConvShape, batch_norm, dense, depthwise, elementwise, pointwise, pool, sgd, subsample};
+
+/// Reproducible values in -1..1 with some structure (repeats, zeros).
+fn values(len: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x1234_5678;
+    (0..len)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 40) as f32 / (1 << 23) as f32) - 1.0
+        })
+        .collect()
+}
+
+/// Largest difference relative to the largest value is at most 1e-5.
+#[track_caller]
+fn close(actual: &[f32], expected: &[f64], what: &str) {
+    close_at(actual, expected, 1e-3, what);
+}
+
+/// [`close`], relative to `size` where that is larger.
+#[track_caller]
+fn close_at(actual: &[f32], expected: &[f64], size: f64, what: &str) {
+    assert_eq!(actual.len(), expected.len(), "{what}: length");
+    let scale = expected.iter().fold(size, |m, v| m.max(v.abs()));
+    for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
+        let error = (f64::from(*a) - e).abs() / scale;
+        assert!(error <= 1e-5, "{what}: element {i} is {a}, expected {e} (error {error:e})");
+    }
+}
+
+/// Runs at every level, each with 1 and 3 threads, which must give the same bits.
+fn everywhere(f: impl Fn(&str) -> Vec<Vec<f32>> + Sync) {
+    for level in Level::supported() {
+        let name = format!("{level:?}");
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| with_level(level, || f(&name)))
+        };
+        let (one, three) = (run(1), run(3));
+        for (a, b) in one.iter().zip(&three) {
+            assert!(a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits()), "{name}: bits depend on threads");
+        }
+    }
+}
+
+fn relu64(x: f32, relu: bool) -> f64 {
+    if relu && x < 0.0 { 0.0 } else { f64::from(x) }
+}
+
+struct Conv {
+    y: Vec<f64>,
+    gx: Vec<f64>,
+    gw: Vec<f64>,
+    /// Size of a weight gradient if its terms were independent: the sum of few weights may cancel.
+    gw_size: f64,
+}
+
+fn naive_conv(x: &[f32], w: &[f32], g: &[f32], s: &ConvShape, relu: bool) -> Conv {
+    let (oh, ow) = (s.out_h(), s.out_w());
+    let (ci_g, co_g) = (s.ci / s.groups, s.co / s.groups);
+    let mut out = Conv { y: vec![0.0; s.out_len()], gx: vec![0.0; s.in_len()], gw: vec![0.0; s.weight_len()], gw_size: 0.0 };
+    let mut squares = vec![0.0; s.weight_len()];
+    for n in 0..s.n {
+        for co in 0..s.co {
+            for oy in 0..oh {
+                for ox in 0..ow {
+                    let yi = ((n * s.co + co) * oh + oy) * ow + ox;
+                    for c in 0..ci_g {
+                        for ky in 0..s.kh {
+                            for kx in 0..s.kw {
+                                let iy = (oy * s.stride + ky * s.dilation) as isize - s.pad_h as isize;
+                                let ix = (ox * s.stride + kx * s.dilation) as isize - s.pad_w as isize;
+                                if iy < 0 || ix < 0 || iy >= s.h as isize || ix >= s.w as isize {
+                                    continue;
+                                }
+                                let ci = co / co_g * ci_g + c;
+                                let xi = ((n * s.ci + ci) * s.h + iy as usize) * s.w + ix as usize;
+                                let wi = ((co * ci_g + c) * s.kh + ky) * s.kw + kx;
+                                let xv = relu64(x[xi], relu);
+                                out.y[yi] += xv * f64::from(w[wi]);
+                                if !relu || x[xi] > 0.0 {
+                                    out.gx[xi] += f64::from(w[wi]) * f64::from(g[yi]);
+                                }
+                                out.gw[wi] += xv * f64::from(g[yi]);
+                                squares[wi] += (xv * f64::from(g[yi])).powi(2);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    out.gw_size = squares.into_iter().fold(1e-3, f64::max).sqrt();
+    out
+}
+
+fn depthwise_shapes() -> Vec<ConvShape> {
+    let mut shapes = vec![];
+    for (n, c, h, w) in [(3, 2, 7, 7), (2, 3, 5, 9), (1, 2, 16, 16), (18, 2, 8, 8), (2, 1, 3, 33), (1, 1, 20, 24)] {
+        for k in [1, 2, 3, 4, 5, 7] {
+            for stride in [1, 2, 3] {
+                for dilation in [1, 2, 3, 4] {
+                    let reach = dilation * (k - 1);
+                    for pad in [reach / 2, 0, reach / 2 + 1] {
+                        if h + 2 * pad > reach && w + 2 * pad > reach {
+                            let groups = c;
+                            shapes.push(ConvShape {
+                                n, ci: c, h, w, co: c, kh: k, kw: k, stride, pad_h: pad, pad_w: pad, dilation, groups,
+                            });
+                        }
+                    }
+                }
+            }
+        }
+    }
+    // Not square.
+    for (kh, kw, pad_h, pad_w, stride) in [(1, 7, 0, 3, 1), (7, 1, 3, 0, 2), (3, 5, 1, 2, 1), (3, 3, 0, 2, 1)] {
+        shapes.push(ConvShape {
+            n: 2, ci: 3, h: 9, w: 11, co: 3, kh, kw, stride, pad_h, pad_w, dilation: 1, groups: 3,
+        });
+    }
+    shapes
+}
+
+#[test]
+fn depthwise_matches_naive() {
+    let shapes = depthwise_shapes();
+    for (i, shape) in shapes.iter().enumerate() {
+        let (x, w) = (values(shape.in_len(), 1 + i as u64), values(shape.weight_len(), 2 + i as u64));
+        let g = values(shape.out_len(), 3 + i as u64);
+        let relu = i % 2 == 1;
+        let expected = naive_conv(&x, &w, &g, shape, relu);
+        everywhere(|level| {
+            let what = |part: &str| format!("{level} {part} {shape:?}");
+            let y = depthwise::forward(&x, &w, shape, relu);
+            close(&y, &expected.y, &what("forward"));
+            let gx = depthwise::backward_input(&g, &w, shape, relu.then_some(&x[..]));
+            close(&gx, &expected.gx, &what("input gradient"));
+            let gw = depthwise::backward_weight(&x, &g, shape, relu);
+            close_at(&gw, &expected.gw, expected.gw_size, &what("weight gradient"));
+            vec![y, gx, gw]
+        });
+    }
+}
+
+#[test]
+fn pointwise_matches_naive() {
+    for (i, (n, ci, co, h, w)) in
+        [(3, 8, 4, 7, 7), (2, 3, 5, 5, 9), (40, 16, 16, 8, 8), (37, 5, 6, 1, 1), (9, 6, 10, 3, 4), (1, 1, 1, 1, 1)]
+            .into_iter()
+            .enumerate()
+    {
+        for relu in [false, true] {
+            let shape = ConvShape {
+                n, ci, h, w, co, kh: 1, kw: 1, stride: 1, pad_h: 0, pad_w: 0, dilation: 1, groups: 1,
+            };
+            let (x, weight) = (values(shape.in_len(), 1 + i as u64), values(shape.weight_len(), 2 + i as u64));
+            let g = values(shape.out_len(), 3 + i as u64);
+            let expected = naive_conv(&x, &weight, &g, &shape, relu);
+            everywhere(|level| {
+                let what = |part: &str| format!("{level} {part} relu {relu} {shape:?}");
+                let y = pointwise::forward(&x, &weight, n, ci, co, h * w, relu);
+                close(&y, &expected.y, &what("forward"));
+                let (gx, gw) = pointwise::backward(&x, &weight, &g, n, ci, co, h * w, relu);
+                close(&gx, &expected.gx, &what("input gradient"));
+                close_at(&gw, &expected.gw, expected.gw_size, &what("weight gradient"));
+                vec![y, gx, gw]
+            });
+        }
+    }
+}
+
+#[test]
+fn dense_matches_naive() {
+    let mut shapes = vec![];
+    for (n, ci, co, h, w) in [(9, 3, 5, 7, 7), (2, 4, 20, 5, 9), (1, 17, 33, 8, 8), (1, 40, 3, 40, 41)] {
+        for (kh, kw) in [(3, 3), (2, 2), (1, 7), (7, 1), (1, 1), (5, 5)] {
+            for (stride, dilation, pad) in [(1, 1, 1), (2, 1, 1), (1, 2, 2), (2, 1, 0), (3, 1, 3)] {
+                let (pad_h, pad_w) = (pad * (kh - 1) / 2, pad * (kw - 1) / 2);
+                if h + 2 * pad_h > dilation * (kh - 1) && w + 2 * pad_w > dilation * (kw - 1) && ci * kh * kw < 500 {
+                    shapes.push(ConvShape { n, ci, h, w, co, kh, kw, stride, pad_h, pad_w, dilation, groups: 1 });
+                }
+            }
+        }
+    }
+    for (i, shape) in shapes.iter().enumerate() {
+        let (x, w) = (values(shape.in_len(), 1 + i as u64), values(shape.weight_len(), 2 + i as u64));
+        let g = values(shape.out_len(), 3 + i as u64);
+        let expected = naive_conv(&x, &w, &g, shape, false);
+        everywhere(|level| {
+            let what = |part: &str| format!("{level} {part} {shape:?}");
+            let y = dense::forward(&x, &w, shape);
+            close(&y, &expected.y, &what("forward"));
+            let gx = dense::backward_input(&g, &w, shape);
+            close(&gx, &expected.gx, &what("input gradient"));
+            let gw = dense::backward_weight(&x, &g, shape);
+            close_at(&gw, &expected.gw, expected.gw_size, &what("weight gradient"));
+            vec![y, gx, gw]
+        });
+    }
+}
+
+#[test]
+fn batch_norm_matches_naive() {
+    for (i, (n, c, hw)) in
+        [(3, 2, 49), (2, 3, 45), (16, 4, 256), (5, 1, 1), (70, 33, 64), (2, 1, 5000)].into_iter().enumerate()
+    {
+        for offset in [0.0, 30.0] {
+            let x: Vec<f32> = values(n * c * hw, i as u64).iter().map(|v| v + offset).collect();
+            let (g, residual) = (values(n * c * hw, 50 + i as u64), values(n * c * hw, 60 + i as u64));
+            let (gamma, beta) = (values(c, 70), values(c, 80));
+            let eps = 1e-5;
+            let m = (n * hw) as f64;
+            let (mut y, mut y_add, mut gx) = (vec![0.0; x.len()], vec![0.0; x.len()], vec![0.0; x.len()]);
+            let (mut means, mut vars, mut ggamma, mut gbeta) = (vec![], vec![], vec![], vec![]);
+            for ch in 0..c {
+                let places: Vec<usize> =
+                    (0..n).flat_map(|b| (0..hw).map(move |p| (b * c + ch) * hw + p)).collect();
+                let mean = places.iter().map(|p| f64::from(x[*p])).sum::<f64>() / m;
+                let var = places.iter().map(|p| (f64::from(x[*p]) - mean).powi(2)).sum::<f64>() / m;
+                let inv = 1.0 / (var + f64::from(eps as f32)).sqrt();
+                let hat = |p: usize| (f64::from(x[p]) - mean) * inv;
+                let gb: f64 = places.iter().map(|p| f64::from(g[*p])).sum();
+                let gg: f64 = places.iter().map(|p| f64::from(g[*p]) * hat(*p)).sum();
+                for p in places {
+                    y[p] = hat(p) * f64::from(gamma[ch]) + f64::from(beta[ch]);
+                    y_add[p] = y[p] + f64::from(residual[p]);
+                    gx[p] = f64::from(gamma[ch]) * inv * (f64::from(g[p]) - gb / m - hat(p) * gg / m);
+                }
+                means.push(mean);
+                vars.push(var);
+                ggamma.push(gg);
+                gbeta.push(gb);
+            }
+            // Around 30, a value of f32 itself is known to 2e-6 of the spread.
+            let tolerant = |actual: &[f32], expected: &[f64], what: &str| {
+                let scaled: Vec<f32> = if offset > 0.0 {
+                    let e = |(a, e): (&f32, &f64)| (f64::from(*a) - e) * 0.05 + e;
+                    actual.iter().zip(expected).map(e).map(|v| v as f32).collect()
+                } else {
+                    actual.to_vec()
+                };
+                close(&scaled, expected, what);
+            };
+            everywhere(|level| {
+                let what = |part: &str| format!("{level} {part} n {n} c {c} hw {hw} offset {offset}");
+                let (a, mean, var) = batch_norm::train_forward(&x, &gamma, &beta, n, c, hw, eps);
+                tolerant(&a, &y, &what("forward"));
+                close(&mean, &means, &what("mean"));
+                close(&var, &vars, &what("variance"));
+                let (b, ..) = batch_norm::train_forward_add(&x, &gamma, &beta, Some(&residual), n, c, hw, eps);
+                tolerant(&b, &y_add, &what("forward and sum"));
+                let (d, gg, gb) = batch_norm::train_backward(&x, &g, &gamma, &mean, &var, n, c, hw, eps);
+                if n * hw > 16 {
+                    tolerant(&d, &gx, &what("input gradient"));
+                    tolerant(&gg, &ggamma, &what("gamma gradient"));
+                }
+                close(&gb, &gbeta, &what("beta gradient"));
+                vec![a, mean, var, b, d, gg, gb]
+            });
+        }
+    }
+}
+
+#[test]
+fn affine_matches_naive() {
+    let (n, c, hw) = (3, 5, 35);
+    let (x, scale, shift) = (values(n * c * hw, 1), values(c, 2), values(c, 3));
+    let expected: Vec<f64> = (0..x.len())
+        .map(|i| f64::from(x[i]) * f64::from(scale[i / hw % c]) + f64::from(shift[i / hw % c]))
+        .collect();
+    everywhere(|level| {
+        let y = batch_norm::affine(&x, &scale, &shift, n, c, hw);
+        close(&y, &expected, level);
+        vec![y]
+    });
+}
+
+fn pool_shapes() -> Vec<PoolShape> {
+    let mut shapes = vec![];
+    for (planes, h, w) in [(5, 7, 7), (3, 5, 9), (20, 8, 8), (2, 16, 16), (2, 3, 35)] {
+        for (k, pad) in [(3, 1), (3, 0), (2, 0), (2, 1), (1, 0), (5, 2)] {
+            for stride in [1, 2, 3] {
+                if h + 2 * pad >= k && w + 2 * pad >= k {
+                    shapes.push(PoolShape { planes, h, w, k, stride, pad });
+                }
+            }
+        }
+    }
+    shapes
+}
+
+/// Window elements inside the image, in row-major order: (window place, input place).
+fn window(s: &PoolShape, oy: usize, ox: usize) -> Vec<(usize, usize)> {
+    let mut out = vec![];
+    for ky in 0..s.k {
+        for kx in 0..s.k {
+            let (iy, ix) = ((oy * s.stride + ky).wrapping_sub(s.pad), (ox * s.stride + kx).wrapping_sub(s.pad));
+            if iy < s.h && ix < s.w {
+                out.push((ky * s.k + kx, iy * s.w + ix));
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn max_pool_matches_naive() {
+    for (i, s) in pool_shapes().iter().enumerate() {
+        let (oh, ow) = (s.out_h(), s.out_w());
+        // Few distinct values make ties; some runs have NaN and minus infinity.
+        let mut x: Vec<f32> = values(s.in_len(), i as u64).iter().map(|v| (v * 3.0).round()).collect();
+        if i % 3 == 0 {
+            for (j, v) in x.iter_mut().enumerate() {
+                match j % 17 {
+                    3 => *v = f32::NAN,
+                    0 | 1 | 2 | 7 | 8 | 9 | 10 | 11 | 12 => *v = f32::NEG_INFINITY,
+                    _ => {}
+                }
+            }
+        }
+        let g = values(s.out_len(), 100 + i as u64);
+        let (mut y, mut argmax, mut gx) = (vec![], vec![], vec![0.0; s.in_len()]);
+        for plane in 0..s.planes {
+            for oy in 0..oh {
+                for ox in 0..ow {
+                    let places = window(s, oy, ox);
+                    let (mut best, mut at) = (f32::NEG_INFINITY, places[0]);
+                    for p in places {
+                        let v = x[plane * s.h * s.w + p.1];
+                        if v > best || v.is_nan() {
+                            (best, at) = (v, p);
+                        }
+                    }
+                    gx[plane * s.h * s.w + at.1] += f64::from(g[y.len()]);
+                    y.push(best);
+                    argmax.push(at.0 as u8);
+                }
+            }
+        }
+        everywhere(|level| {
+            let (a, places) = pool::max_forward(&x, s);
+            assert!(a.iter().zip(&y).all(|(a, b)| a == b || a.is_nan() && b.is_nan()), "{level} {s:?}");
+            assert_eq!(places, argmax, "{level} {s:?}");
+            let b = pool::max_backward(&g, &places, s);
+            close(&b, &gx, &format!("{level} {s:?}"));
+            vec![a, b]
+        });
+    }
+}
+
+#[test]
+fn avg_pool_matches_naive() {
+    for (i, s) in pool_shapes().iter().enumerate() {
+        let (oh, ow) = (s.out_h(), s.out_w());
+        let (x, g) = (values(s.in_len(), i as u64), values(s.out_len(), 100 + i as u64));
+        let (mut y, mut gx) = (vec![], vec![0.0; s.in_len()]);
+        for plane in 0..s.planes {
+            for oy in 0..oh {
+                for ox in 0..ow {
+                    let places = window(s, oy, ox);
+                    let count = places.len() as f64;
+                    let base = plane * s.h * s.w;
+                    for p in &places {
+                        gx[base + p.1] += f64::from(g[y.len()]) / count;
+                    }
+                    y.push(places.iter().map(|p| f64::from(x[base + p.1])).sum::<f64>() / count);
+                }
+            }
+        }
+        everywhere(|level| {
+            let a = pool::avg_forward(&x, s);
+            close(&a, &y, &format!("{level} forward {s:?}"));
+            let b = pool::avg_backward(&g, s);
+            close(&b, &gx, &format!("{level} backward {s:?}"));
+            vec![a, b]
+        });
+    }
+}
+
+#[test]
+fn subsample_matches_naive() {
+    for (planes, h, w) in [(3usize, 7usize, 7usize), (2, 5, 9), (4, 8, 8), (1, 1, 1), (2, 6, 1), (300, 9, 10)] {
+        for offset in [0, 1] {
+            let (oh, ow) = (h.div_ceil(2), w.div_ceil(2));
+            let (x, g) = (values(planes * h * w, 1), values(planes * oh * ow, 2));
+            let (mut y, mut gx) = (vec![0.0; g.len()], vec![0.0; x.len()]);
+            for p in 0..planes {
+                for i in 0..oh {
+                    for j in 0..ow {
+                        let (iy, ix) = (2 * i + offset, 2 * j + offset);
+                        if iy < h && ix < w {
+                            y[(p * oh + i) * ow + j] = f64::from(x[(p * h + iy) * w + ix]);
+                            gx[(p * h + iy) * w + ix] += f64::from(g[(p * oh + i) * ow + j]);
+                        }
+                    }
+                }
+            }
+            everywhere(|level| {
+                let a = subsample::forward(&x, planes, h, w, offset);
+                close(&a, &y, level);
+                let b = subsample::backward(&g, planes, h, w, offset);
+                close(&b, &gx, level);
+                vec![a, b]
+            });
+        }
+    }
+}
+
+#[test]
+fn elementwise_matches_naive() {
+    for len in [0, 1, 7, 100, 2048, 40_003] {
+        let (mut x, g) = (values(len, 1), values(len, 2));
+        if len > 50 {
+            x[3] = 0.0;
+            x[9] = -0.0;
+        }
+        let relu: Vec<f64> = x.iter().map(|v| relu64(*v, true)).collect();
+        let back: Vec<f64> = x.iter().zip(&g).map(|(x, g)| if *x > 0.0 { f64::from(*g) } else { 0.0 }).collect();
+        let sum: Vec<f64> = x.iter().zip(&g).map(|(x, g)| f64::from(x + g)).collect();
+        everywhere(|level| {
+            let a = elementwise::relu(&x);
+            close(&a, &relu, level);
+            let b = elementwise::relu_backward(&x, &g);
+            close(&b, &back, level);
+            assert_eq!(elementwise::relu_backward(&a, &g), b);
+            let c = elementwise::add(&x, &g);
+            close(&c, &sum, level);
+            let mut d = x.clone();
+            elementwise::add_assign(&mut d, &g);
+            assert_eq!(c, d);
+            vec![a, b, c]
+        });
+    }
+    everywhere(|_| {
+        let out = elementwise::relu(&[f32::NAN; 20]);
+        assert!(out.iter().all(|v| v.is_nan()));
+        vec![]
+    });
+}
+
+#[test]
+fn sgd_matches_naive() {
+    for len in [1, 5, 50_000] {
+        let (params, grads, velocity) = (values(len, 1), values(len, 2), values(len, 3));
+        let sgd = Sgd { lr: 0.025, momentum: 0.9, weight_decay: 3e-4 };
+        let scale = 0.7f32;
+        let (mut p, mut v) = (vec![], vec![]);
+        for i in 0..len {
+            let d = f64::from(scale) * f64::from(grads[i]) + f64::from(sgd.weight_decay) * f64::from(params[i]);
+            v.push(f64::from(sgd.momentum) * f64::from(velocity[i]) + d);
+            p.push(f64::from(params[i]) - f64::from(sgd.lr) * v[i]);
+        }
+        let squares: f64 = grads.iter().map(|g| f64::from(*g).powi(2)).sum();
+        everywhere(|level| {
+            let (mut a, mut b) = (params.clone(), velocity.clone());
+            sgd::step(&mut a, &grads, &mut b, scale, sgd);
+            close(&a, &p, level);
+            close(&b, &v, level);
+            let sum = sgd::sum_squares(&grads);
+            assert!((sum - squares).abs() <= 1e-9 * squares);
+            vec![a, b, vec![f32::from_bits(sum.to_bits() as u32)]]
+        });
+    }
+}

@@ -1,0 +1,100 @@
+//! The cost of a network: parameters, multiply-accumulates, and the paper's FLOPs.
+
+use crate::interpreter::Interpreter;
+use crate::layer::{BatchNorm, Conv, Linear, Pool};
+use crate::layout::fitted;
+use serde::Serialize;
+
+/// What a network costs for one image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CostReport {
+    /// Trainable parameters of the layers that the forward visits (no auxiliary head, no buffers).
+    pub params: u64,
+    /// Multiply-accumulates of convolutions and fully connected layers.
+    pub macs: u64,
+    /// The count that the paper calls FLOPs: as `macs`, but a fully connected layer counts
+    /// `2 * inputs - 1` per output (the profiler of the published code).
+    pub paper_flops: u64,
+}
+
+/// The interpreter that counts. Values are `[channels, height, width]`. Normalisation,
+/// activations, pooling and sums are not counted, as in the paper.
+#[derive(Debug, Default)]
+pub struct Cost {
+    report: CostReport,
+}
+
+impl Cost {
+    /// Counts what `forward` does with an image of `shape` (`[channels, height, width]`).
+    pub fn of(shape: [usize; 3], forward: impl FnOnce(&mut Cost, &[usize; 3])) -> CostReport {
+        let mut cost = Cost::default();
+        forward(&mut cost, &shape);
+        cost.report
+    }
+
+    fn convolution(&mut self, weights: u64, pixels: usize) {
+        self.report.params += weights;
+        self.report.macs += weights * pixels as u64;
+        self.report.paper_flops += weights * pixels as u64;
+    }
+}
+
+impl Interpreter for Cost {
+    type Value = [usize; 3];
+
+    fn scope<R>(&mut self, _: &str, body: impl FnOnce(&mut Self) -> R) -> R {
+        body(self)
+    }
+
+    fn conv(&mut self, _: &str, conv: &Conv, x: &[usize; 3]) -> [usize; 3] {
+        let [h, w] = fitted(conv.output_size([x[1], x[2]]), x);
+        self.convolution(conv.macs_per_pixel(), h * w);
+        [conv.c_out, h, w]
+    }
+
+    fn batch_norm(&mut self, _: &str, bn: &BatchNorm, x: &[usize; 3]) -> [usize; 3] {
+        if bn.affine {
+            self.report.params += 2 * bn.channels as u64;
+        }
+        *x
+    }
+
+    fn relu(&mut self, x: &[usize; 3]) -> [usize; 3] {
+        *x
+    }
+
+    fn max_pool(&mut self, pool: &Pool, x: &[usize; 3]) -> [usize; 3] {
+        let [h, w] = fitted(pool.output_size([x[1], x[2]]), x);
+        [x[0], h, w]
+    }
+
+    fn avg_pool(&mut self, pool: &Pool, x: &[usize; 3]) -> [usize; 3] {
+        self.max_pool(pool, x)
+    }
+
+    fn sum(&mut self, xs: &[[usize; 3]]) -> [usize; 3] {
+        xs[0]
+    }
+
+    fn concat(&mut self, xs: &[[usize; 3]]) -> [usize; 3] {
+        [xs.iter().map(|x| x[0]).sum(), xs[0][1], xs[0][2]]
+    }
+
+    fn factorized_reduce(&mut self, c_in: usize, c_out: usize, x: &[usize; 3]) -> [usize; 3] {
+        let out = [c_out, x[1].div_ceil(2), x[2].div_ceil(2)];
+        self.convolution((c_in * c_out) as u64, out[1] * out[2]);
+        out
+    }
+
+    fn global_avg_pool(&mut self, x: &[usize; 3]) -> [usize; 3] {
+        [x[0], 1, 1]
+    }
+
+    fn linear(&mut self, _: &str, linear: &Linear, _: &[usize; 3]) -> [usize; 3] {
+        let (c_in, c_out) = (linear.c_in as u64, linear.c_out as u64);
+        self.report.params += (c_in + 1) * c_out;
+        self.report.macs += c_in * c_out;
+        self.report.paper_flops += (2 * c_in - 1) * c_out;
+        [linear.c_out, 1, 1]
+    }
+}

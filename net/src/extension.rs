@@ -1,0 +1,432 @@
+//! This project's CPU kernels as a burn backend extension: forward and backward for flex.
+//!
+//! burn's generic convolution backward and its many-pass BatchNorm make training on the CPU three
+//! times slower than PyTorch; these operations replace them there. Other devices use burn's own.
+
+use crate::layer::{Conv, Pool};
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::{Autodiff, NodeId};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{AutodiffBackend, Backend, Dispatch, DispatchDevice, Flex, TensorMetadata, backend_extension};
+use burn::tensor::{Device, Tensor, TensorData};
+use genas_kernels::pool::PoolShape;
+use genas_kernels::{ConvShape, batch_norm, dense, depthwise, pointwise, pool, subsample as sub};
+
+/// Whether the kernels run on this device.
+pub(crate) fn supported(device: &Device) -> bool {
+    matches!(device.clone().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// Whether the kernels know this convolution: square stride, and dense or depthwise.
+pub(crate) fn conv_supported(conv: &Conv) -> bool {
+    let depthwise = conv.groups == conv.c_in && conv.c_in == conv.c_out && conv.kernel[0] == conv.kernel[1];
+    conv.stride[0] == conv.stride[1] && (conv.groups == 1 || depthwise)
+}
+
+/// Convolution, with a ReLU in front of it if `rectify`.
+pub(crate) fn conv(conv: &Conv, x: Tensor<4>, weight: Tensor<4>, rectify: bool) -> Tensor<4> {
+    // The dense kernel is the only one that does not apply the ReLU while it reads.
+    let fused = !matches!(kind(conv), Kind::Dense);
+    let x = if rectify && !fused { burn::tensor::activation::relu(x) } else { x };
+    let rectify = rectify && fused;
+    let geometry = ConvGeometry { conv: *conv, rectify };
+    Tensor::from_dispatch(Dispatch::k_conv(x.into_dispatch(), weight.into_dispatch(), geometry))
+}
+
+/// BatchNorm by batch statistics: output, mean, biased variance.
+pub(crate) fn batch_norm_train(
+    x: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    eps: f64,
+) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    let (y, mean, variance) =
+        Dispatch::k_batch_norm(x.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch(), eps);
+    (Tensor::from_dispatch(y), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
+}
+
+/// Max pooling.
+pub(crate) fn max_pool(pool: &Pool, x: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::k_max_pool(x.into_dispatch(), *pool))
+}
+
+/// Average pooling, padding not counted.
+pub(crate) fn avg_pool(pool: &Pool, x: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::k_avg_pool(x.into_dispatch(), *pool))
+}
+
+/// Every second pixel from `offset` on, zero outside; the size is halved, rounding up.
+pub(crate) fn subsample(offset: usize, x: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::k_subsample(x.into_dispatch(), offset))
+}
+
+/// A convolution and whether a ReLU stands before it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConvGeometry {
+    conv: Conv,
+    rectify: bool,
+}
+
+/// The differentiable operations, routed by burn to flex or to its autodiff decorator.
+#[backend_extension(Autodiff, Flex)]
+pub(crate) trait Kernels: Backend {
+    fn k_conv(x: FloatTensor<Self>, w: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self>;
+    fn k_batch_norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        eps: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    fn k_max_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
+    fn k_avg_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
+    fn k_subsample(x: FloatTensor<Self>, offset: usize) -> FloatTensor<Self>;
+}
+
+/// Their gradients, on backends that have them.
+pub(crate) trait KernelGradients: Kernels {
+    /// Gradients of input and weight.
+    fn conv_backward(
+        x: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+        geometry: ConvGeometry,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    /// Gradients of input, scale and shift.
+    fn batch_norm_backward(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+        eps: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    /// Gradient of the input; `x` is the forward's input.
+    fn max_pool_backward(x: FloatTensor<Self>, g: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
+    /// Gradient of the input of `size`.
+    fn avg_pool_backward(size: [usize; 2], g: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
+    /// Gradient of the input of `size`.
+    fn subsample_backward(size: [usize; 2], g: FloatTensor<Self>, offset: usize) -> FloatTensor<Self>;
+}
+
+type FlexTensor = FloatTensor<Flex>;
+
+fn make(values: Vec<f32>, shape: impl Into<Vec<usize>>) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape.into()))
+}
+
+/// Runs `body` on the tensor's values in row-major order.
+fn with<R>(tensor: &FlexTensor, body: impl FnOnce(&[f32]) -> R) -> R {
+    let contiguous = tensor.to_contiguous();
+    body(contiguous.as_slice::<f32>().expect("kernels run on contiguous f32 tensors"))
+}
+
+fn dims4(tensor: &FlexTensor) -> [usize; 4] {
+    tensor.shape().dims()
+}
+
+fn conv_shape(x: &FlexTensor, conv: &Conv) -> ConvShape {
+    let [n, ci, h, w] = dims4(x);
+    ConvShape {
+        n,
+        ci,
+        h,
+        w,
+        co: conv.c_out,
+        kh: conv.kernel[0],
+        kw: conv.kernel[1],
+        stride: conv.stride[0],
+        pad_h: conv.padding[0],
+        pad_w: conv.padding[1],
+        dilation: conv.dilation,
+        groups: conv.groups,
+    }
+}
+
+fn pool_shape(planes: usize, [h, w]: [usize; 2], p: &Pool) -> PoolShape {
+    PoolShape { planes, h, w, k: p.kernel, stride: p.stride, pad: p.padding }
+}
+
+/// Which kernel computes a convolution.
+enum Kind {
+    Depthwise,
+    Pointwise,
+    Dense,
+}
+
+fn kind(conv: &Conv) -> Kind {
+    if conv.groups > 1 {
+        Kind::Depthwise
+    } else if conv.kernel == [1, 1] && conv.stride == [1, 1] && conv.padding == [0, 0] {
+        Kind::Pointwise
+    } else {
+        Kind::Dense
+    }
+}
+
+impl Kernels for Flex {
+    fn k_conv(x: FlexTensor, w: FlexTensor, ConvGeometry { conv, rectify }: ConvGeometry) -> FlexTensor {
+        let s = conv_shape(&x, &conv);
+        let values = with(&x, |x| {
+            with(&w, |w| match kind(&conv) {
+                Kind::Depthwise => depthwise::forward(x, w, &s, rectify),
+                Kind::Pointwise => pointwise::forward(x, w, s.n, s.ci, s.co, s.h * s.w, rectify),
+                Kind::Dense => dense::forward(x, w, &s),
+            })
+        });
+        make(values, [s.n, s.co, s.out_h(), s.out_w()])
+    }
+
+    fn k_batch_norm(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        eps: f64,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let [n, c, h, w] = dims4(&x);
+        let (y, mean, variance) = with(&x, |x| {
+            with(&gamma, |gamma| {
+                with(&beta, |beta| batch_norm::train_forward(x, gamma, beta, n, c, h * w, eps as f32))
+            })
+        });
+        (make(y, [n, c, h, w]), make(mean, [c]), make(variance, [c]))
+    }
+
+    fn k_max_pool(x: FlexTensor, p: Pool) -> FlexTensor {
+        let [n, c, h, w] = dims4(&x);
+        let s = pool_shape(n * c, [h, w], &p);
+        make(with(&x, |x| pool::max_forward(x, &s).0), [n, c, s.out_h(), s.out_w()])
+    }
+
+    fn k_avg_pool(x: FlexTensor, p: Pool) -> FlexTensor {
+        let [n, c, h, w] = dims4(&x);
+        let s = pool_shape(n * c, [h, w], &p);
+        make(with(&x, |x| pool::avg_forward(x, &s)), [n, c, s.out_h(), s.out_w()])
+    }
+
+    fn k_subsample(x: FlexTensor, offset: usize) -> FlexTensor {
+        let [n, c, h, w] = dims4(&x);
+        let y = with(&x, |x| sub::forward(x, n * c, h, w, offset));
+        make(y, [n, c, h.div_ceil(2), w.div_ceil(2)])
+    }
+}
+
+impl KernelGradients for Flex {
+    fn conv_backward(
+        x: FlexTensor,
+        w: FlexTensor,
+        g: FlexTensor,
+        ConvGeometry { conv, rectify }: ConvGeometry,
+    ) -> (FlexTensor, FlexTensor) {
+        let s = conv_shape(&x, &conv);
+        let (gx, gw) = with(&x, |x| {
+            with(&w, |w| {
+                with(&g, |g| {
+                    let mask = rectify.then_some(x);
+                    match kind(&conv) {
+                        Kind::Depthwise => (
+                            depthwise::backward_input(g, w, &s, mask),
+                            depthwise::backward_weight(x, g, &s, rectify),
+                        ),
+                        Kind::Pointwise => pointwise::backward(x, w, g, s.n, s.ci, s.co, s.h * s.w, rectify),
+                        Kind::Dense => {
+                            (dense::backward_input(g, w, &s), dense::backward_weight(x, g, &s))
+                        }
+                    }
+                })
+            })
+        });
+        (make(gx, [s.n, s.ci, s.h, s.w]), make(gw, conv.weight_shape()))
+    }
+
+    fn batch_norm_backward(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        mean: FlexTensor,
+        variance: FlexTensor,
+        g: FlexTensor,
+        eps: f64,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let [n, c, h, w] = dims4(&x);
+        let (gx, gg, gb) = with(&x, |x| {
+            with(&g, |g| {
+                with(&gamma, |gamma| {
+                    with(&mean, |mean| {
+                        with(&variance, |variance| {
+                            batch_norm::train_backward(x, g, gamma, mean, variance, n, c, h * w, eps as f32)
+                        })
+                    })
+                })
+            })
+        });
+        (make(gx, [n, c, h, w]), make(gg, [c]), make(gb, [c]))
+    }
+
+    fn max_pool_backward(x: FlexTensor, g: FlexTensor, p: Pool) -> FlexTensor {
+        let [n, c, h, w] = dims4(&x);
+        let s = pool_shape(n * c, [h, w], &p);
+        // Finding the maxima again is cheaper than keeping them: the input is saved anyway.
+        let gx = with(&x, |x| with(&g, |g| pool::max_backward(g, &pool::max_forward(x, &s).1, &s)));
+        make(gx, [n, c, h, w])
+    }
+
+    fn avg_pool_backward([h, w]: [usize; 2], g: FlexTensor, p: Pool) -> FlexTensor {
+        let [n, c, _, _] = dims4(&g);
+        make(with(&g, |g| pool::avg_backward(g, &pool_shape(n * c, [h, w], &p))), [n, c, h, w])
+    }
+
+    fn subsample_backward([h, w]: [usize; 2], g: FlexTensor, offset: usize) -> FlexTensor {
+        let [n, c, _, _] = dims4(&g);
+        make(with(&g, |g| sub::backward(g, n * c, h, w, offset)), [n, c, h, w])
+    }
+}
+
+/// Backward of a one-input operation whose gradient needs its input.
+#[derive(Debug)]
+struct MaxPoolBackward;
+
+impl<B: KernelGradients> Backward<B, 1> for MaxPoolBackward {
+    type State = (NodeId, Pool);
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, saved: &mut Checkpointer) {
+        let g = gradients.consume::<B>(&ops.node);
+        let x: FloatTensor<B> = saved.retrieve_node_output(ops.state.0);
+        if let [Some(parent)] = ops.parents {
+            gradients.register::<B>(parent.id, B::max_pool_backward(x, g, ops.state.1));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct AvgPoolBackward;
+
+impl<B: KernelGradients> Backward<B, 1> for AvgPoolBackward {
+    type State = ([usize; 2], Pool);
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let g = gradients.consume::<B>(&ops.node);
+        if let [Some(parent)] = ops.parents {
+            gradients.register::<B>(parent.id, B::avg_pool_backward(ops.state.0, g, ops.state.1));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct SubsampleBackward;
+
+impl<B: KernelGradients> Backward<B, 1> for SubsampleBackward {
+    type State = ([usize; 2], usize);
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let g = gradients.consume::<B>(&ops.node);
+        if let [Some(parent)] = ops.parents {
+            gradients.register::<B>(parent.id, B::subsample_backward(ops.state.0, g, ops.state.1));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ConvBackward;
+
+impl<B: KernelGradients> Backward<B, 2> for ConvBackward {
+    type State = (NodeId, NodeId, ConvGeometry);
+
+    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, saved: &mut Checkpointer) {
+        let g = gradients.consume::<B>(&ops.node);
+        let (x, w, geometry) = ops.state;
+        let x: FloatTensor<B> = saved.retrieve_node_output(x);
+        let w: FloatTensor<B> = saved.retrieve_node_output(w);
+        let (gx, gw) = B::conv_backward(x, w, g, geometry);
+        for (parent, gradient) in ops.parents.into_iter().zip([gx, gw]) {
+            if let Some(parent) = parent {
+                gradients.register::<B>(parent.id, gradient);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct BatchNormBackward;
+
+impl<B: KernelGradients> Backward<B, 3> for BatchNormBackward {
+    type State = (NodeId, NodeId, B::FloatTensorPrimitive, B::FloatTensorPrimitive, f64);
+
+    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, saved: &mut Checkpointer) {
+        let g = gradients.consume::<B>(&ops.node);
+        let (x, gamma, mean, variance, eps) = ops.state;
+        let x: FloatTensor<B> = saved.retrieve_node_output(x);
+        let gamma: FloatTensor<B> = saved.retrieve_node_output(gamma);
+        let (gx, gg, gb) = B::batch_norm_backward(x, gamma, mean, variance, g, eps);
+        for (parent, gradient) in ops.parents.into_iter().zip([gx, gg, gb]) {
+            if let Some(parent) = parent {
+                gradients.register::<B>(parent.id, gradient);
+            }
+        }
+    }
+}
+
+impl<B: KernelGradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
+    fn k_conv(x: FloatTensor<Self>, w: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
+        match ConvBackward.prepare::<C>([x.node(), w.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prepared) => {
+                let state = (prepared.checkpoint(&x), prepared.checkpoint(&w), geometry);
+                prepared.finish(state, B::k_conv(x.into_primitive(), w.into_primitive(), geometry))
+            }
+            OpsKind::UnTracked(prepared) => {
+                prepared.finish(B::k_conv(x.into_primitive(), w.into_primitive(), geometry))
+            }
+        }
+    }
+
+    fn k_batch_norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        eps: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        match BatchNormBackward.prepare::<C>([x.node(), gamma.node(), beta.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prepared) => {
+                let (saved_x, saved_gamma) = (prepared.checkpoint(&x), prepared.checkpoint(&gamma));
+                let (y, mean, variance) =
+                    B::k_batch_norm(x.into_primitive(), gamma.into_primitive(), beta.into_primitive(), eps);
+                let state = (saved_x, saved_gamma, mean.clone(), variance.clone(), eps);
+                let y = prepared.finish(state, y);
+                (y, Self::from_inner(mean), Self::from_inner(variance))
+            }
+            OpsKind::UnTracked(prepared) => {
+                let (y, mean, variance) =
+                    B::k_batch_norm(x.into_primitive(), gamma.into_primitive(), beta.into_primitive(), eps);
+                (prepared.finish(y), Self::from_inner(mean), Self::from_inner(variance))
+            }
+        }
+    }
+
+    fn k_max_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self> {
+        match MaxPoolBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prepared) => {
+                let state = (prepared.checkpoint(&x), pool);
+                prepared.finish(state, B::k_max_pool(x.into_primitive(), pool))
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(B::k_max_pool(x.into_primitive(), pool)),
+        }
+    }
+
+    fn k_avg_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self> {
+        let [_, _, h, w] = x.shape().dims();
+        match AvgPoolBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish(([h, w], pool), B::k_avg_pool(x.into_primitive(), pool)),
+            OpsKind::UnTracked(prepared) => prepared.finish(B::k_avg_pool(x.into_primitive(), pool)),
+        }
+    }
+
+    fn k_subsample(x: FloatTensor<Self>, offset: usize) -> FloatTensor<Self> {
+        let [_, _, h, w] = x.shape().dims();
+        match SubsampleBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                prepared.finish(([h, w], offset), B::k_subsample(x.into_primitive(), offset))
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(B::k_subsample(x.into_primitive(), offset)),
+        }
+    }
+}

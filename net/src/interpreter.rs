@@ -1,0 +1,55 @@
+//! What a network needs from whoever reads it.
+
+use crate::layer::{BatchNorm, Conv, Linear, Pool};
+
+/// A reader of network wiring: tensors, cost, parameter declaration, an ONNX graph.
+///
+/// Parameters are found by name: the scopes around a layer joined with `.`, the layer's name, then
+/// `weight`, `bias`, `running_mean` or `running_var`. A name is used by one layer only, unless
+/// layers really share their parameters.
+pub trait Interpreter {
+    /// One feature map (or its shape, or its name).
+    type Value: Clone;
+
+    /// Names what `body` reads: `cells.3`, then `edges.0`, and so on.
+    fn scope<R>(&mut self, name: &str, body: impl FnOnce(&mut Self) -> R) -> R
+    where
+        Self: Sized;
+
+    /// Convolution without bias.
+    fn conv(&mut self, name: &str, conv: &Conv, x: &Self::Value) -> Self::Value;
+
+    /// Batch normalisation.
+    fn batch_norm(&mut self, name: &str, bn: &BatchNorm, x: &Self::Value) -> Self::Value;
+
+    /// `max(x, 0)`.
+    fn relu(&mut self, x: &Self::Value) -> Self::Value;
+
+    /// Max pooling.
+    fn max_pool(&mut self, pool: &Pool, x: &Self::Value) -> Self::Value;
+
+    /// Average pooling, padding not counted.
+    fn avg_pool(&mut self, pool: &Pool, x: &Self::Value) -> Self::Value;
+
+    /// Sum of one or more maps of the same shape.
+    fn sum(&mut self, xs: &[Self::Value]) -> Self::Value;
+
+    /// Concatenation of channels.
+    fn concat(&mut self, xs: &[Self::Value]) -> Self::Value;
+
+    /// The two strided 1x1 convolutions of FactorizedReduce, concatenated: `conv_1` reads the pixels
+    /// `(2i, 2j)`, `conv_2` the pixels `(2i + 1, 2j + 1)`, zero outside. Halves the size, rounding up.
+    /// Weight shapes `[c_out / 2, c_in, 1, 1]` each.
+    fn factorized_reduce(&mut self, c_in: usize, c_out: usize, x: &Self::Value) -> Self::Value;
+
+    /// Mean over the pixels: `[n, c, h, w]` to `[n, c, 1, 1]`.
+    fn global_avg_pool(&mut self, x: &Self::Value) -> Self::Value;
+
+    /// Fully connected layer on a map whose channels times pixels are its inputs.
+    fn linear(&mut self, name: &str, linear: &Linear, x: &Self::Value) -> Self::Value;
+
+    /// Stochastic depth of one branch: identity unless training.
+    fn drop_path(&mut self, x: Self::Value) -> Self::Value {
+        x
+    }
+}

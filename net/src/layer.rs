@@ -1,0 +1,103 @@
+//! Layers as plain descriptions: what an [`Interpreter`](crate::Interpreter) needs to know of each.
+
+/// A 2-d convolution without its weights. Weight shape `[c_out, c_in / groups, kernel[0], kernel[1]]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv {
+    /// Input channels.
+    pub c_in: usize,
+    /// Output channels.
+    pub c_out: usize,
+    /// Kernel height and width.
+    pub kernel: [usize; 2],
+    /// Stride, vertical and horizontal.
+    pub stride: [usize; 2],
+    /// Zero padding on each side, vertical and horizontal.
+    pub padding: [usize; 2],
+    /// Dilation of both axes.
+    pub dilation: usize,
+    /// Groups; `c_in` for a depthwise convolution.
+    pub groups: usize,
+}
+
+impl Conv {
+    /// A dense square convolution.
+    pub fn dense(c_in: usize, c_out: usize, kernel: usize, stride: usize, padding: usize) -> Self {
+        Self { c_in, c_out, kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2], dilation: 1, groups: 1 }
+    }
+
+    /// A 1x1 convolution of stride 1.
+    pub fn pointwise(c_in: usize, c_out: usize) -> Self {
+        Self::dense(c_in, c_out, 1, 1, 0)
+    }
+
+    /// A square depthwise convolution that keeps the size at stride 1.
+    pub fn depthwise(channels: usize, kernel: usize, stride: usize, dilation: usize) -> Self {
+        Self {
+            dilation,
+            groups: channels,
+            ..Self::dense(channels, channels, kernel, stride, dilation * (kernel - 1) / 2)
+        }
+    }
+
+    /// `[c_out, c_in / groups, kh, kw]`.
+    pub fn weight_shape(&self) -> [usize; 4] {
+        [self.c_out, self.c_in / self.groups, self.kernel[0], self.kernel[1]]
+    }
+
+    /// Output height and width for an input of `size`, or `None` if the kernel does not fit.
+    pub fn output_size(&self, size: [usize; 2]) -> Option<[usize; 2]> {
+        let one = |a: usize| {
+            let span = self.dilation * (self.kernel[a] - 1) + 1;
+            Some((size[a] + 2 * self.padding[a]).checked_sub(span)? / self.stride[a] + 1)
+        };
+        Some([one(0)?, one(1)?])
+    }
+
+    /// Multiply-accumulates that produce one output pixel of all channels.
+    pub fn macs_per_pixel(&self) -> u64 {
+        self.weight_shape().iter().map(|&d| d as u64).product()
+    }
+}
+
+/// A square max or average pooling. Average pooling does not count the padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Window side.
+    pub kernel: usize,
+    /// Stride.
+    pub stride: usize,
+    /// Padding on each side.
+    pub padding: usize,
+}
+
+impl Pool {
+    /// Output height and width, or `None` if the window does not fit.
+    pub fn output_size(&self, size: [usize; 2]) -> Option<[usize; 2]> {
+        Conv::dense(1, 1, self.kernel, self.stride, self.padding).output_size(size)
+    }
+}
+
+/// Batch normalisation over the channel axis (eps [`crate::BN_EPS`], momentum [`crate::BN_MOMENTUM`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchNorm {
+    /// Channels.
+    pub channels: usize,
+    /// Whether scale and shift are parameters (false in NAS-Bench-201's search cells).
+    pub affine: bool,
+}
+
+impl BatchNorm {
+    /// With scale and shift.
+    pub fn new(channels: usize) -> Self {
+        Self { channels, affine: true }
+    }
+}
+
+/// A fully connected layer with bias. Weight shape `[c_out, c_in]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Linear {
+    /// Input features.
+    pub c_in: usize,
+    /// Output features.
+    pub c_out: usize,
+}

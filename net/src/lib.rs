@@ -1,0 +1,43 @@
+//! Networks: their wiring (written once), its readings, and training with burn.
+//!
+//! A network is a plain value (`Supernet`, `EvalNet`) with a `forward` that is generic over an
+//! [`Interpreter`]. Reading it with [`Declare`] gives the parameters' names and shapes
+//! ([`Layout`]), with [`Cost`] the operations, with [`Tensors`] the numbers (burn), and with the
+//! exporter's interpreter the ONNX graph. Parameters live on the host in [`Weights`].
+
+mod checkpoint;
+mod cost;
+mod device;
+mod error;
+mod evalnet;
+mod extension;
+mod interpreter;
+mod layer;
+mod layout;
+mod loss;
+mod network;
+mod ops;
+mod schedule;
+mod supernet;
+mod tensors;
+mod torch;
+mod trainer;
+mod weights;
+
+pub use checkpoint::{WeightsFile, atomic_write, read_weights, write_weights};
+pub use cost::{Cost, CostReport};
+pub use device::{DeviceSpec, Devices};
+pub use error::NetError;
+pub use evalnet::{EvalNet, NetworkKind, Taps};
+pub use interpreter::Interpreter;
+pub use layer::{BatchNorm, Conv, Linear, Pool};
+pub use layout::{Declare, Entry, Layout, Role};
+pub use loss::{cross_entropy, cross_entropy_per_sample};
+pub use network::Network;
+pub use ops::{BN_EPS, BN_MOMENTUM};
+pub use schedule::{Cosine, drop_path_probability};
+pub use supernet::{Path, Supernet};
+pub use tensors::{BatchStats, Feature, Mode, Tensors};
+pub use torch::{read_torch, torch_name};
+pub use trainer::{SgdConfig, StepReport, Trainer, TrainerState, UnsampledOps};
+pub use weights::Weights;

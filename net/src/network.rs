@@ -1,0 +1,26 @@
+//! Any network that weights can belong to, as it is written beside them.
+
+use crate::evalnet::EvalNet;
+use crate::layout::Layout;
+use crate::supernet::Supernet;
+use serde::{Deserialize, Serialize};
+
+/// The owner of a set of weights.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "type")]
+pub enum Network {
+    /// A DARTS-space supernet.
+    Supernet(Supernet),
+    /// A network of one genotype.
+    Eval(EvalNet),
+}
+
+impl Network {
+    /// All parameters and buffers.
+    pub fn layout(&self) -> Layout {
+        match self {
+            Network::Supernet(net) => net.layout(),
+            Network::Eval(net) => net.layout(),
+        }
+    }
+}

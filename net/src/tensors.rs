@@ -1,0 +1,292 @@
+//! The interpreter that computes with burn: training, batch statistics, inference.
+
+use crate::extension;
+use crate::interpreter::Interpreter;
+use crate::layer::{BatchNorm, Conv, Linear, Pool};
+use crate::layout::Scope;
+use crate::ops::BN_EPS;
+use crate::weights::Weights;
+use burn::tensor::Gradients;
+use burn::tensor::module::{adaptive_avg_pool2d, avg_pool2d, batch_norm, batch_norm_train, conv2d, max_pool2d};
+use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
+use burn::tensor::{Device, Tensor, TensorData, activation};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use std::collections::HashMap;
+
+/// How a forward treats BatchNorm and drop path.
+#[derive(Debug)]
+pub enum Mode {
+    /// Batch statistics, gradients, and branches dropped with probability `drop_path`.
+    Train {
+        /// Probability that a branch is dropped for one sample.
+        drop_path: f64,
+        /// Draws the masks.
+        rng: Box<ChaCha8Rng>,
+    },
+    /// Batch statistics without gradients: BatchNorm recalibration.
+    BatchStatistics,
+    /// Running statistics.
+    Inference,
+}
+
+/// Statistics of one BatchNorm over one batch.
+#[derive(Debug)]
+pub struct BatchStats {
+    /// Entry of the running mean in the layout; the running variance is the next one.
+    pub mean_entry: usize,
+    /// Batch mean `[channels]`.
+    pub mean: Vec<f32>,
+    /// Unbiased batch variance `[channels]`, which PyTorch's running variance uses.
+    pub variance: Vec<f32>,
+}
+
+/// A feature map `[n, c, h, w]`, perhaps with a ReLU that its consumer applies.
+#[derive(Clone, Debug)]
+pub struct Feature {
+    tensor: Tensor<4>,
+    rectify: bool,
+}
+
+impl Feature {
+    /// A feature map from host values.
+    pub fn from_values(values: Vec<f32>, shape: [usize; 4], device: &Device) -> Self {
+        Tensor::from_data(TensorData::new(values, shape), device).into()
+    }
+
+    /// The map as a tensor.
+    pub fn tensor(self) -> Tensor<4> {
+        if self.rectify { activation::relu(self.tensor) } else { self.tensor }
+    }
+}
+
+impl From<Tensor<4>> for Feature {
+    fn from(tensor: Tensor<4>) -> Self {
+        Self { tensor, rectify: false }
+    }
+}
+
+/// A parameter as burn sees it.
+#[derive(Clone, Debug)]
+enum Leaf {
+    One(Tensor<1>),
+    Two(Tensor<2>),
+    Four(Tensor<4>),
+}
+
+/// Computes a network with burn from host weights. Parameters go to the device when they are met.
+#[derive(Debug)]
+pub struct Tensors<'a> {
+    weights: &'a Weights,
+    device: Device,
+    /// This project's own CPU kernels can be used.
+    kernels: bool,
+    mode: Mode,
+    scope: Scope,
+    leaves: HashMap<usize, Leaf>,
+    stats: Vec<(usize, Tensor<1>, Tensor<1>, usize)>,
+}
+
+impl<'a> Tensors<'a> {
+    /// `device` must record gradients (`Devices::recording`) for [`Mode::Train`].
+    pub fn new(weights: &'a Weights, device: Device, mode: Mode) -> Self {
+        let kernels = extension::supported(&device);
+        Self { weights, device, kernels, mode, scope: Scope::default(), leaves: HashMap::new(), stats: Vec::new() }
+    }
+
+    /// The device that this computes on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The batch statistics of every BatchNorm that was read, once.
+    pub fn take_statistics(&mut self) -> Vec<BatchStats> {
+        let host = |t: Tensor<1>| t.into_data().try_to_vec::<f32>().unwrap_or_default();
+        self.stats
+            .drain(..)
+            .map(|(mean_entry, mean, variance, count)| {
+                let unbiased = count as f32 / (count.max(2) - 1) as f32;
+                let variance = host(variance).into_iter().map(|v| v * unbiased).collect();
+                BatchStats { mean_entry, mean: host(mean), variance }
+            })
+            .collect()
+    }
+
+    /// Hands each parameter that got a gradient to `visit` (entry position, gradient values).
+    pub fn visit_gradients(&self, gradients: &mut Gradients, mut visit: impl FnMut(usize, &[f32])) {
+        let mut positions: Vec<_> = self.leaves.keys().copied().collect();
+        positions.sort_unstable();
+        for position in positions {
+            let data = match &self.leaves[&position] {
+                Leaf::One(t) => t.grad_remove(gradients).map(Tensor::into_data),
+                Leaf::Two(t) => t.grad_remove(gradients).map(Tensor::into_data),
+                Leaf::Four(t) => t.grad_remove(gradients).map(Tensor::into_data),
+            };
+            if let Some(values) = data.as_ref().and_then(|d| d.as_slice::<f32>().ok()) {
+                visit(position, values);
+            }
+        }
+    }
+
+    fn position(&self, name: &str) -> usize {
+        let name = self.scope.join(name);
+        self.weights
+            .layout()
+            .position(&name)
+            .unwrap_or_else(|| panic!("these weights belong to another network: they lack {name}"))
+    }
+
+    fn leaf<const D: usize>(&mut self, position: usize) -> Tensor<D> {
+        let entry = &self.weights.layout().entries()[position];
+        let data = TensorData::new(self.weights.slice(entry).to_vec(), entry.shape.clone());
+        let tensor = Tensor::from_data(data, &self.device);
+        if matches!(self.mode, Mode::Train { .. }) && entry.role.is_parameter() { tensor.require_grad() } else { tensor }
+    }
+
+    fn one(&mut self, name: &str) -> Tensor<1> {
+        let position = self.position(name);
+        if let Some(Leaf::One(t)) = self.leaves.get(&position) {
+            return t.clone();
+        }
+        let tensor = self.leaf::<1>(position);
+        self.leaves.insert(position, Leaf::One(tensor.clone()));
+        tensor
+    }
+
+    fn two(&mut self, name: &str) -> Tensor<2> {
+        let position = self.position(name);
+        if let Some(Leaf::Two(t)) = self.leaves.get(&position) {
+            return t.clone();
+        }
+        let tensor = self.leaf::<2>(position);
+        self.leaves.insert(position, Leaf::Two(tensor.clone()));
+        tensor
+    }
+
+    fn four(&mut self, name: &str) -> Tensor<4> {
+        let position = self.position(name);
+        if let Some(Leaf::Four(t)) = self.leaves.get(&position) {
+            return t.clone();
+        }
+        let tensor = self.leaf::<4>(position);
+        self.leaves.insert(position, Leaf::Four(tensor.clone()));
+        tensor
+    }
+}
+
+impl Interpreter for Tensors<'_> {
+    type Value = Feature;
+
+    fn scope<R>(&mut self, name: &str, body: impl FnOnce(&mut Self) -> R) -> R {
+        let mark = self.scope.enter(name);
+        let result = body(self);
+        self.scope.leave(mark);
+        result
+    }
+
+    fn conv(&mut self, name: &str, conv: &Conv, x: &Feature) -> Feature {
+        let weight = self.four(&format!("{name}.weight"));
+        if self.kernels && extension::conv_supported(conv) {
+            return extension::conv(conv, x.tensor.clone(), weight, x.rectify).into();
+        }
+        let options = ConvOptions::new(conv.stride, conv.padding, [conv.dilation; 2], conv.groups);
+        conv2d(x.clone().tensor(), weight, None, options).into()
+    }
+
+    fn batch_norm(&mut self, name: &str, bn: &BatchNorm, x: &Feature) -> Feature {
+        let x = x.clone().tensor();
+        let (gamma, beta) = if bn.affine {
+            (self.one(&format!("{name}.weight")), self.one(&format!("{name}.bias")))
+        } else {
+            (Tensor::ones([bn.channels], &self.device), Tensor::zeros([bn.channels], &self.device))
+        };
+        if matches!(self.mode, Mode::Inference) {
+            let mean = self.one(&format!("{name}.running_mean"));
+            let variance = self.one(&format!("{name}.running_var"));
+            return batch_norm(x, gamma, beta, mean, variance, BN_EPS).into();
+        }
+        let [n, _, h, w] = x.dims();
+        let entry = self.position(&format!("{name}.running_mean"));
+        let (y, mean, variance) = if self.kernels {
+            extension::batch_norm_train(x, gamma, beta, BN_EPS)
+        } else {
+            let out = batch_norm_train(x, gamma, beta, BN_EPS);
+            (out.output, out.mean, out.variance)
+        };
+        self.stats.push((entry, mean, variance, n * h * w));
+        y.into()
+    }
+
+    fn relu(&mut self, x: &Feature) -> Feature {
+        Feature { tensor: x.tensor.clone(), rectify: true }
+    }
+
+    fn max_pool(&mut self, pool: &Pool, x: &Feature) -> Feature {
+        if self.kernels {
+            return extension::max_pool(pool, x.clone().tensor()).into();
+        }
+        let options = MaxPoolOptions::new([pool.kernel; 2]).with_stride([pool.stride; 2]);
+        max_pool2d(x.clone().tensor(), options.with_padding([pool.padding; 2])).into()
+    }
+
+    fn avg_pool(&mut self, pool: &Pool, x: &Feature) -> Feature {
+        if self.kernels {
+            return extension::avg_pool(pool, x.clone().tensor()).into();
+        }
+        let options = AvgPoolOptions::new([pool.kernel; 2]).with_stride([pool.stride; 2]);
+        let options = options.with_padding([pool.padding; 2]).with_count_include_pad(false);
+        avg_pool2d(x.clone().tensor(), options).into()
+    }
+
+    fn sum(&mut self, xs: &[Feature]) -> Feature {
+        let mut tensors = xs.iter().map(|x| x.clone().tensor());
+        let first = tensors.next().expect("a sum has terms");
+        tensors.fold(first, |a, b| a + b).into()
+    }
+
+    fn concat(&mut self, xs: &[Feature]) -> Feature {
+        Tensor::cat(xs.iter().map(|x| x.clone().tensor()).collect(), 1).into()
+    }
+
+    fn factorized_reduce(&mut self, c_in: usize, _c_out: usize, x: &Feature) -> Feature {
+        let (w1, w2) = (self.four("conv_1.weight"), self.four("conv_2.weight"));
+        if self.kernels {
+            // Each half is a 1x1 convolution of every second pixel, from offset 0 and 1.
+            let half = |offset, w: Tensor<4>| {
+                let conv = Conv::pointwise(c_in, w.dims()[0]);
+                extension::conv(&conv, extension::subsample(offset, x.tensor.clone()), w, x.rectify)
+            };
+            return Tensor::cat(vec![half(0, w1), half(1, w2)], 1).into();
+        }
+        // One 2x2 convolution of stride 2 whose taps (0, 0) and (1, 1) hold the two halves.
+        let tap = |w: Tensor<4>, top: usize| w.pad((top, 1 - top, top, 1 - top), 0.0);
+        let weight = Tensor::cat(vec![tap(w1, 0), tap(w2, 1)], 0);
+        let options = ConvOptions::new_with_padding([2, 2], [(0, 1), (0, 1)], [1, 1], 1);
+        conv2d(x.clone().tensor(), weight, None, options).into()
+    }
+
+    fn global_avg_pool(&mut self, x: &Feature) -> Feature {
+        adaptive_avg_pool2d(x.clone().tensor(), [1, 1]).into()
+    }
+
+    fn linear(&mut self, name: &str, linear: &Linear, x: &Feature) -> Feature {
+        let (weight, bias) = (self.two(&format!("{name}.weight")), self.one(&format!("{name}.bias")));
+        let x = x.clone().tensor();
+        let n = x.dims()[0];
+        let y = x.reshape([n, linear.c_in]).matmul(weight.transpose()) + bias.reshape([1, linear.c_out]);
+        y.reshape([n, linear.c_out, 1, 1]).into()
+    }
+
+    fn drop_path(&mut self, x: Feature) -> Feature {
+        let Mode::Train { drop_path, rng } = &mut self.mode else { return x };
+        if *drop_path <= 0.0 {
+            return x;
+        }
+        let keep = 1.0 - *drop_path;
+        let x = x.tensor();
+        let n = x.dims()[0];
+        let mask = (0..n).map(|_| if rng.random_bool(keep) { (1.0 / keep) as f32 } else { 0.0 }).collect();
+        let mask = Tensor::from_data(TensorData::new(mask, [n, 1, 1, 1]), &self.device);
+        (x * mask).into()
+    }
+}

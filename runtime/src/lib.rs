@@ -1,0 +1,27 @@
+//! ONNX Runtime for genas: finding or installing the library, choosing a provider, running models.
+//!
+//! The library is not linked: [`ensure`] looks for it, installs the pinned release when it is nowhere,
+//! and loads it once per process. [`Session`] then runs models, and [`Doctor`] says what a machine can do.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), genas_runtime::RuntimeError> {
+//! genas_runtime::ensure(&|message| eprintln!("{message}"))?;
+//! let mut session = genas_runtime::Session::from_file("cell.onnx".as_ref(), &Default::default())?;
+//! let logits = session.run_f32(&[0.0; 3 * 32 * 32], &[1, 3, 32, 32])?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod doctor;
+mod error;
+mod install;
+mod library;
+mod provider;
+mod session;
+
+pub use doctor::{Cpu, Doctor, OnnxRuntime, ProviderStatus};
+pub use error::{Result, RuntimeError};
+pub use install::{InstallOptions, Installed, VERSION, data_dir, install};
+pub use library::{Library, ensure, loaded, locate, version};
+pub use provider::{Provider, check as check_provider};
+pub use session::{Dtype, Optimization, Output, Port, Session, SessionOptions};

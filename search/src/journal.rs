@@ -1,0 +1,154 @@
+//! `search.jsonl`: one line per scored candidate. It is the whole state of a search: an interrupted
+//! one is repeated with these scores in place of work, and arrives where it was.
+
+use crate::error::SearchError;
+use crate::evolution::Task;
+use crate::metric::Score;
+use genas_net::CostReport;
+use genas_space::Candidate;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// One scored candidate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub struct Line {
+    /// Position in the order of the whole search.
+    pub index: u64,
+    /// Generation, from 0.
+    pub generation: usize,
+    /// The candidate.
+    pub candidate: Candidate,
+    /// What was maximised; null if scoring failed.
+    pub score: Option<f64>,
+    /// Why scoring failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// The score's parts.
+    pub parts: Score,
+    /// Cost of the candidate's path through the supernet.
+    pub cost: CostReport,
+    /// Wall time.
+    pub seconds: f64,
+    /// Settings, data and supernet that the score belongs to (a hash).
+    pub settings: String,
+}
+
+/// The file, open for appending, and what it held.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: Mutex<File>,
+    known: HashMap<u64, Line>,
+}
+
+impl Journal {
+    /// Opens or creates the file. A last line that a killed process left unfinished is cut off.
+    /// Lines of other `settings` are an error.
+    pub fn open(path: &Path, settings: &str) -> Result<Self, SearchError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(SearchError::io(path, "read")(e)),
+        };
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let mut known = HashMap::new();
+        for (n, line) in text[..whole].lines().enumerate() {
+            let line: Line = serde_json::from_str(line).map_err(|e| {
+                SearchError::format(path, format!("line {} is damaged ({e}); remove it, or use another --out", n + 1))
+            })?;
+            if line.settings != settings {
+                return Err(SearchError::format(
+                    path,
+                    "holds scores of other settings, data or supernet; use the same configuration, or another --out",
+                ));
+            }
+            known.insert(line.index, line);
+        }
+        let file = OpenOptions::new().create(true).append(true).open(path).map_err(SearchError::io(path, "write"))?;
+        file.set_len(whole as u64).map_err(SearchError::io(path, "write"))?;
+        Ok(Self { path: path.to_owned(), file: Mutex::new(file), known })
+    }
+
+    /// Number of scores that the file held when it was opened.
+    pub fn known(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Sum of the wall times of these scores.
+    pub fn known_seconds(&self) -> f64 {
+        self.known.values().map(|l| l.seconds).sum()
+    }
+
+    /// The score of a task, if the file held it.
+    pub fn find(&self, task: &Task) -> Result<Option<&Line>, SearchError> {
+        match self.known.get(&task.index) {
+            Some(line) if line.candidate != task.candidate => Err(SearchError::format(
+                &self.path,
+                format!("candidate {} is not the one that this configuration draws; use another --out", task.index),
+            )),
+            found => Ok(found),
+        }
+    }
+
+    /// Appends a line and makes sure that it is on disk.
+    pub fn append(&self, line: &Line) -> Result<(), SearchError> {
+        let write = SearchError::io(&self.path, "write");
+        let mut text = serde_json::to_string(line).map_err(|e| SearchError::format(&self.path, e.to_string()))?;
+        text.push('\n');
+        let mut file = self.file.lock().unwrap_or_else(|e| e.into_inner());
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(write)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use genas_space::{Streams, random_candidate};
+
+    fn line(index: u64) -> Line {
+        Line {
+            index,
+            generation: 0,
+            candidate: random_candidate(&mut Streams::new(1).rng("test", index)),
+            score: Some(1.5),
+            failure: None,
+            parts: Score { accuracy: Some(0.25), ..Default::default() },
+            cost: CostReport::default(),
+            seconds: 0.5,
+            settings: "a".into(),
+        }
+    }
+
+    #[test]
+    fn survives_a_kill_and_refuses_other_settings() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("search.jsonl");
+        let journal = Journal::open(&path, "a").unwrap();
+        journal.append(&line(0)).unwrap();
+        journal.append(&line(1)).unwrap();
+        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"index\":2,").unwrap();
+        let journal = Journal::open(&path, "a").unwrap();
+        assert_eq!(journal.known(), 2);
+        journal.append(&line(2)).unwrap();
+        let journal = Journal::open(&path, "a").unwrap();
+        assert_eq!(journal.known(), 3);
+        let task = |n: u64| Task { index: n, generation: 0, candidate: line(n).candidate };
+        assert_eq!(journal.find(&task(1)).unwrap(), Some(&line(1)));
+        assert_eq!(journal.find(&task(7)).unwrap(), None);
+        assert!(journal.find(&Task { index: 1, ..task(0) }).is_err());
+        assert!(Journal::open(&path, "b").unwrap_err().to_string().contains("other settings"));
+    }
+
+    #[test]
+    fn scores_round_trip_exactly() {
+        let mut value = line(0);
+        value.score = Some(0.1 + 0.2);
+        let text = serde_json::to_string(&value).unwrap();
+        assert_eq!(serde_json::from_str::<Line>(&text).unwrap().score, value.score);
+    }
+}

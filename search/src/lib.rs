@@ -1,0 +1,37 @@
+//! The search: supernet training, the metrics that score its sub-networks, evolution, retraining.
+//!
+//! | module | concept |
+//! |---|---|
+//! | [`config`] | every setting of a run, as TOML |
+//! | [`run`] | the run directory |
+//! | [`fit`] | the epoch loop that supernet training and retraining share |
+//! | [`supernet`] | single-path training of the supernet (spec 02-2) |
+//! | [`noise`], [`flatness`], [`angle`] | the metrics' formulae (spec 02-5, 02-6) |
+//! | [`metric`] | which metric, and how its parts combine (spec 02-7) |
+//! | [`scorer`] | scores one candidate: recalibration, noise, validation losses |
+//! | [`evolution`] | the evolutionary loop (spec 03), pure |
+//! | [`journal`] | `search.jsonl`: scores on disk, the search's whole state |
+//! | [`search`] | a search from data to genotype |
+//! | [`retrain`] | a found cell from scratch (spec 04-6) |
+
+pub mod angle;
+pub mod config;
+pub mod error;
+pub mod evolution;
+pub mod fit;
+pub mod flatness;
+pub mod journal;
+pub mod metric;
+pub mod noise;
+pub mod observer;
+pub mod retrain;
+pub mod run;
+pub mod scorer;
+pub mod search;
+pub mod supernet;
+
+pub use config::Config;
+pub use error::SearchError;
+pub use metric::{Metric, Score};
+pub use observer::Observer;
+pub use run::RunDir;

@@ -1,0 +1,178 @@
+//! The metrics, and how their parts combine (spec 02-7).
+
+use crate::config::MetricConfig;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// What a search maximises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Metric {
+    /// Flatness of the loss surface.
+    #[default]
+    Flatness,
+    /// Angle between the initial and the trained weights, in radians.
+    Angle,
+    /// Top-1 accuracy, a fraction.
+    Accuracy,
+    /// `angle / pi + gamma / sigma_1 * flatness`.
+    AngleFlatness,
+    /// `accuracy + gamma / sigma_1 * flatness`.
+    AccuracyFlatness,
+    /// `angle / pi + gamma_accuracy * accuracy`.
+    AngleAccuracy,
+}
+
+/// The metrics with their names.
+const NAMES: [(&str, Metric); 6] = [
+    ("flatness", Metric::Flatness),
+    ("angle", Metric::Angle),
+    ("accuracy", Metric::Accuracy),
+    ("angle+flatness", Metric::AngleFlatness),
+    ("accuracy+flatness", Metric::AccuracyFlatness),
+    ("angle+accuracy", Metric::AngleAccuracy),
+];
+
+impl Metric {
+    /// Names of all metrics.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.iter().map(|(name, _)| *name)
+    }
+
+    /// Whether the validation losses under noise are needed.
+    pub fn needs_flatness(self) -> bool {
+        matches!(self, Self::Flatness | Self::AngleFlatness | Self::AccuracyFlatness)
+    }
+
+    /// Whether the validation accuracy is needed.
+    pub fn needs_accuracy(self) -> bool {
+        matches!(self, Self::Accuracy | Self::AccuracyFlatness | Self::AngleAccuracy)
+    }
+
+    /// Whether the initial weights are needed.
+    pub fn needs_angle(self) -> bool {
+        matches!(self, Self::Angle | Self::AngleFlatness | Self::AngleAccuracy)
+    }
+
+    /// Whether images are needed.
+    pub fn needs_data(self) -> bool {
+        self != Self::Angle
+    }
+}
+
+impl FromStr for Metric {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        NAMES.iter().find(|(name, _)| *name == text).map(|(_, metric)| *metric).ok_or_else(|| {
+            format!("{text:?} is not a metric: {}", Metric::names().collect::<Vec<_>>().join(", "))
+        })
+    }
+}
+
+impl TryFrom<String> for Metric {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Metric> for String {
+    fn from(metric: Metric) -> String {
+        metric.to_string()
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = NAMES.iter().find(|(_, m)| m == self).map_or("", |(name, _)| name);
+        f.write_str(name)
+    }
+}
+
+/// The angle and what it was computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AngleScore {
+    /// The angle.
+    pub radians: f64,
+    /// The angle over pi: the part in combined metrics.
+    pub over_pi: f64,
+    /// Length of the vectors.
+    pub vector_length: u64,
+}
+
+/// The flatness and what it was computed from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FlatnessScore {
+    /// The flatness.
+    pub score: f64,
+    /// Validation loss per noise level.
+    pub losses: Vec<f64>,
+    /// Noise levels.
+    pub sigmas: Vec<f64>,
+}
+
+/// The parts of a score that were computed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// The angle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub angle: Option<AngleScore>,
+    /// Top-1 accuracy as a fraction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// The flatness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flatness: Option<FlatnessScore>,
+}
+
+impl Score {
+    /// The number that the search maximises; NaN if a part is missing or not finite.
+    pub fn combined(&self, config: &MetricConfig) -> f64 {
+        let angle = self.angle.map_or(f64::NAN, |a| a.radians);
+        let over_pi = self.angle.map_or(f64::NAN, |a| a.over_pi);
+        let accuracy = self.accuracy.unwrap_or(f64::NAN);
+        let flatness = self.flatness.as_ref().map_or(f64::NAN, |f| f.score);
+        let weighted = config.gamma / config.sigmas[0] * flatness;
+        match config.name {
+            Metric::Flatness => flatness,
+            Metric::Angle => angle,
+            Metric::Accuracy => accuracy,
+            Metric::AngleFlatness => over_pi + weighted,
+            Metric::AccuracyFlatness => accuracy + weighted,
+            Metric::AngleAccuracy => over_pi + config.gamma_accuracy * accuracy,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn combinations() {
+        let score = Score {
+            angle: Some(AngleScore { radians: 1.0, over_pi: 0.25, vector_length: 10 }),
+            accuracy: Some(0.5),
+            flatness: Some(FlatnessScore { score: 1e-3, losses: vec![], sigmas: vec![] }),
+        };
+        let value = |name| score.combined(&MetricConfig { name, gamma_accuracy: 2.0, ..Default::default() });
+        assert_eq!(value(Metric::Flatness), 1e-3);
+        assert_eq!(value(Metric::Angle), 1.0);
+        assert_eq!(value(Metric::Accuracy), 0.5);
+        assert_eq!(value(Metric::AngleFlatness), 0.25 + 16.0);
+        assert_eq!(value(Metric::AccuracyFlatness), 0.5 + 16.0);
+        assert_eq!(value(Metric::AngleAccuracy), 0.25 + 2.0 * 0.5);
+        assert!(Score::default().combined(&MetricConfig::default()).is_nan());
+    }
+
+    #[test]
+    fn names_round_trip() {
+        for name in Metric::names() {
+            assert_eq!(name.parse::<Metric>().unwrap().to_string(), name);
+        }
+        assert!("sharpness".parse::<Metric>().unwrap_err().contains("angle+flatness"));
+    }
+}
