@@ -1,1 +1,91 @@
-fn main() {}
+//! The command line of genas: arguments, a call into a crate, output. One file per verb.
+
+mod args;
+mod bench;
+mod cell;
+mod context;
+mod cost;
+mod data;
+mod doctor;
+mod evaluate;
+mod export;
+mod import;
+mod output;
+mod progress;
+mod quickstart;
+mod retrain;
+mod runtime;
+mod score;
+mod search;
+mod supernet;
+mod verify;
+mod weights;
+mod zoo;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use args::{Cli, Verb};
+use clap::Parser;
+use context::Ctx;
+use genas_search::SearchError;
+
+/// Exit code of an interrupted run.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::print_error(&error);
+            let interrupted = error.chain().any(|cause| {
+                matches!(cause.downcast_ref::<SearchError>(), Some(SearchError::Interrupted))
+            });
+            if interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(wrong) => {
+            // Help and version count as errors here, and their reader may be gone.
+            let _ = wrong.print();
+            let _ = io::stdout().flush();
+            return Ok(u8::try_from(wrong.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from));
+        }
+    };
+    if let Some(threads) = cli.global.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
+        pool.build_global().context("cannot start the threads")?;
+    }
+    let resumable =
+        matches!(cli.verb, Verb::Quickstart(_) | Verb::Supernet(_) | Verb::Search(_) | Verb::Retrain(_) | Verb::Score(_));
+    let ctx = Ctx::new(cli.global, resumable)?;
+    match &cli.verb {
+        Verb::Quickstart(args) => quickstart::run(&ctx, args),
+        Verb::Doctor(args) => doctor::run(&ctx, args),
+        Verb::Runtime(args) => runtime::run(&ctx, args),
+        Verb::Data(args) => data::run(&ctx, args),
+        Verb::Zoo(args) => zoo::run(&ctx, args),
+        Verb::Cost(args) => cost::run(&ctx, args),
+        Verb::Supernet(args) => supernet::run(&ctx, args),
+        Verb::Search(args) => search::run(&ctx, args),
+        Verb::Score(args) => score::run(&ctx, args),
+        Verb::Retrain(args) => retrain::run(&ctx, args),
+        Verb::Import(args) => import::run(&ctx, args),
+        Verb::Export(args) => export::run(&ctx, args),
+        Verb::Verify(args) => verify::run(&ctx, args),
+        Verb::Evaluate(args) => evaluate::run(&ctx, args),
+        Verb::Bench(args) => bench::run(&ctx, args),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let broken = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(broken))
+}

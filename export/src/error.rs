@@ -25,7 +25,9 @@ pub enum ExportError {
         name: String,
     },
     /// A tensor has another shape than the wiring says.
-    #[error("{name}: shape mismatch, weights: {found:?}, network: {expected:?}: the weights belong to another network, width or cell")]
+    #[error(
+        "{name}: shape mismatch, weights: {found:?}, network: {expected:?}: the weights belong to another network, width or cell"
+    )]
     WeightShape {
         /// The tensor.
         name: String,

@@ -54,7 +54,8 @@ pub fn export_classifier(
     let reference = Reference::new(net, weights, info, batch, size)?;
     let what = path.display().to_string();
     let mut session = open_bytes(&model.encode_to_vec())?;
-    let parity = reference.compare(&mut session)?.check(&what, "nothing was written; report this as a bug")?;
+    let parity =
+        reference.compare(&mut session)?.check(&what, "nothing was written; report this as a bug")?;
 
     let key = "parity_max_abs_error".to_owned();
     model.metadata_props.retain(|entry| entry.key != key);

@@ -13,7 +13,8 @@ pub(crate) struct ChannelAffine {
 impl ChannelAffine {
     /// From the four vectors of a BatchNorm; `affine` holds gamma and beta, if it has them.
     pub fn new(affine: Option<(&[f32], &[f32])>, mean: &[f32], variance: &[f32]) -> Self {
-        let mut folded = Self { scale: Vec::with_capacity(mean.len()), shift: Vec::with_capacity(mean.len()) };
+        let mut folded =
+            Self { scale: Vec::with_capacity(mean.len()), shift: Vec::with_capacity(mean.len()) };
         for (c, (&mean, &variance)) in mean.iter().zip(variance).enumerate() {
             let (gamma, beta) = affine.map_or((1.0, 0.0), |(g, b)| (f64::from(g[c]), f64::from(b[c])));
             let scale = gamma / (f64::from(variance) + BN_EPS).sqrt();

@@ -21,12 +21,18 @@ pub fn weights_from_onnx(path: &Path) -> Result<(Weights, EvalNet, ModelInfo)> {
 
 /// The file's network.
 pub(crate) fn network_of(path: &Path, file: &ModelFile) -> Result<EvalNet> {
-    let missing = "its metadata has no `network`: genas did not write it; export it with `genas export --onnx`";
+    let missing =
+        "its metadata has no `network`: genas did not write it; export it with `genas export --onnx`";
     file.network.clone().ok_or_else(|| ExportError::format(path, missing))
 }
 
 /// Every entry of the network's layout from the file's initializers.
-pub(crate) fn weights_of(path: &Path, model: &ModelProto, file: &ModelFile, network: &EvalNet) -> Result<Weights> {
+pub(crate) fn weights_of(
+    path: &Path,
+    model: &ModelProto,
+    file: &ModelFile,
+    network: &EvalNet,
+) -> Result<Weights> {
     if file.folded {
         return Err(ExportError::Folded { path: path.to_owned() });
     }
@@ -35,7 +41,8 @@ pub(crate) fn weights_of(path: &Path, model: &ModelProto, file: &ModelFile, netw
     let layout = Arc::new(network.layout());
     let mut weights = Weights::neutral(layout.clone());
     for entry in layout.entries() {
-        let values = entry_values(&initializers, entry).map_err(|reason| ExportError::format(path, reason))?;
+        let values =
+            entry_values(&initializers, entry).map_err(|reason| ExportError::format(path, reason))?;
         weights.slice_mut(entry).copy_from_slice(&values);
     }
     Ok(weights)
@@ -57,7 +64,8 @@ fn entry_values(initializers: &HashMap<&str, &TensorProto>, entry: &Entry) -> Re
         .enumerate()
         .find_map(|(half, suffix)| Some((half, entry.name.strip_suffix(suffix)?)))
         .ok_or_else(absent)?;
-    let kernel = initializers.get(format!("{scope}{FACTORIZED_REDUCE}.weight").as_str()).ok_or_else(absent)?;
+    let kernel =
+        initializers.get(format!("{scope}{FACTORIZED_REDUCE}.weight").as_str()).ok_or_else(absent)?;
     let [c_half, c_in] = [entry.shape[0], entry.shape[1]];
     let kernel = values(kernel, &[2 * c_half, c_in, 2, 2])?;
     let halves = kernel.as_chunks::<4>().0.chunks_exact(c_half * c_in);

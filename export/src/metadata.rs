@@ -125,7 +125,11 @@ impl ModelFile {
 }
 
 /// The metadata of a classifier, but for `parity_max_abs_error`.
-pub fn classifier_metadata(net: &EvalNet, info: &ModelInfo, options: &GraphOptions) -> BTreeMap<String, String> {
+pub fn classifier_metadata(
+    net: &EvalNet,
+    info: &ModelInfo,
+    options: &GraphOptions,
+) -> BTreeMap<String, String> {
     let exported = EvalNet { auxiliary: false, ..net.clone() };
     let entries = [
         ("genas_version", env!("CARGO_PKG_VERSION").to_owned()),

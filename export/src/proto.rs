@@ -139,6 +139,29 @@ pub struct AttributeProto {
     pub r#type: i32,
 }
 
+impl AttributeProto {
+    /// An integer.
+    pub fn int(name: &str, value: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            i: Some(value as i64),
+            r#type: AttributeType::Int as i32,
+            ..Self::default()
+        }
+    }
+
+    /// Integers.
+    pub fn ints(name: &str, values: &[usize]) -> Self {
+        let ints = values.iter().map(|&v| v as i64).collect();
+        Self { name: name.to_owned(), ints, r#type: AttributeType::Ints as i32, ..Self::default() }
+    }
+
+    /// A float.
+    pub fn float(name: &str, value: f32) -> Self {
+        Self { name: name.to_owned(), f: Some(value), r#type: AttributeType::Float as i32, ..Self::default() }
+    }
+}
+
 /// Kind of an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]

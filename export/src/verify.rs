@@ -67,7 +67,13 @@ pub(crate) struct Reference {
 
 impl Reference {
     /// Computes with burn on the CPU.
-    pub fn new(net: &EvalNet, weights: &Weights, info: &ModelInfo, batch: usize, size: [usize; 2]) -> Result<Self> {
+    pub fn new(
+        net: &EvalNet,
+        weights: &Weights,
+        info: &ModelInfo,
+        batch: usize,
+        size: [usize; 2],
+    ) -> Result<Self> {
         check_weights(net, weights)?;
         let shape = [batch, 3, size[0], size[1]];
         let mut rng = Streams::new(PARITY_SEED).rng("parity", 0);
@@ -99,8 +105,9 @@ pub(crate) fn burn_logits(
     let device = Devices::cpu().plain();
     let mut tensors = Tensors::new(weights, device.clone(), Mode::Inference);
     let logits = forward(&mut tensors, &Feature::from_values(images.to_vec(), shape, &device));
-    let logits = logits.tensor().into_data().to_vec::<f32>();
-    logits.map_err(|e| ExportError::Info(format!("burn's logits cannot be read ({e:?}); report this as a bug")))
+    let logits = logits.tensor().into_data().try_to_vec::<f32>();
+    logits
+        .map_err(|e| ExportError::Info(format!("burn's logits cannot be read ({e:?}); report this as a bug")))
 }
 
 /// Refuses weights that lack what the network reads: burn would panic.
@@ -144,14 +151,21 @@ pub fn verify(path: &Path, weights: Option<&Weights>) -> Result<Parity> {
         Some(_) => None,
         None => Some(weights_of(path, &model, &file, &net)?),
     };
-    let Some(weights) = weights.or(own.as_ref()) else { return Err(ExportError::Folded { path: path.to_owned() }) };
+    let Some(weights) = weights.or(own.as_ref()) else {
+        return Err(ExportError::Folded { path: path.to_owned() });
+    };
     let mut session = open_file(path)?;
     let shape = session.inputs().first().map(|port| port.shape.clone()).unwrap_or_default();
     let [batch, _, height, width] = shape[..] else {
-        return Err(ExportError::format(path, "its input is not a batch of images [batch, 3, height, width]"));
+        return Err(ExportError::format(
+            path,
+            "its input is not a batch of images [batch, 3, height, width]",
+        ));
     };
     let side = file.info.input_size;
     let size = [height.unwrap_or(side), width.unwrap_or(side)];
     let reference = Reference::new(&net, weights, &file.info, batch.unwrap_or(PARITY_BATCH), size)?;
-    reference.compare(&mut session)?.check(&path.display().to_string(), "give the weights that it was exported from")
+    reference
+        .compare(&mut session)?
+        .check(&path.display().to_string(), "give the weights that it was exported from")
 }

@@ -1,5 +1,6 @@
 //! Times the kernels at the shapes of a DARTS supernet. `bench_kernels [threads] [filter] [calls]`; best and median
-//! time of a call and its mean processor time, in ms. `GENAS_SIMD` limits the instruction set.
+//! time of a call and its mean processor time, in ms. `GENAS_RECYCLE=0` measures with the system's allocator.
+//! `GENAS_SIMD` limits the instruction set.
 
 use genas_kernels::pool::PoolShape;
 use genas_kernels::{ConvShape, batch_norm, dense, depthwise, elementwise, pointwise, pool, subsample};
@@ -14,6 +15,9 @@ fn values(len: usize) -> Vec<f32> {
         })
         .collect()
 }
+
+#[global_allocator]
+static ALLOCATOR: genas_kernels::memory::Recycling = genas_kernels::memory::Recycling;
 
 struct Bench {
     filter: String,
@@ -50,6 +54,10 @@ fn cpu_ms() -> f64 {
 }
 
 fn main() {
+    if std::env::var("GENAS_RECYCLE").is_ok_and(|v| v == "0") {
+        genas_kernels::memory::set_limit(0);
+        genas_kernels::memory::release();
+    }
     let mut args = std::env::args().skip(1);
     let threads = args.next().and_then(|a| a.parse().ok()).unwrap_or(2);
     let filter = args.next().unwrap_or_default();
@@ -61,10 +69,23 @@ fn main() {
         let hw = h * h;
         let name = |what: &str| format!("C={c}@{h} {what}");
         let (x, g) = (values(n * c * hw), values(n * c * hw));
-        for (k, stride, dilation) in [(3, 1, 1), (5, 1, 1), (3, 1, 2), (5, 1, 2), (3, 2, 1), (5, 2, 1), (7, 1, 1)] {
+        for (k, stride, dilation) in
+            [(3, 1, 1), (5, 1, 1), (3, 1, 2), (5, 1, 2), (3, 2, 1), (5, 2, 1), (7, 1, 1)]
+        {
             let pad = dilation * (k - 1) / 2;
             let shape = ConvShape {
-                n, ci: c, h, w: h, co: c, kh: k, kw: k, stride, pad_h: pad, pad_w: pad, dilation, groups: c,
+                n,
+                ci: c,
+                h,
+                w: h,
+                co: c,
+                kh: k,
+                kw: k,
+                stride,
+                pad_h: pad,
+                pad_w: pad,
+                dilation,
+                groups: c,
             };
             let w = values(shape.weight_len());
             let g = &g[..shape.out_len()];
@@ -78,19 +99,34 @@ fn main() {
             let (w, g) = (values(co * c), values(n * co * hw));
             let op = format!("pointwise C to {factor}C relu {relu}");
             bench.time(&name(&format!("{op} forward")), || pointwise::forward(&x, &w, n, c, co, hw, relu));
-            bench.time(&name(&format!("{op} backward")), || pointwise::backward(&x, &w, &g, n, c, co, hw, relu));
+            bench.time(&name(&format!("{op} backward")), || {
+                pointwise::backward(&x, &w, &g, n, c, co, hw, relu)
+            });
         }
         {
             // Preprocessing of a cell: four nodes concatenated.
             let (ci, x) = (4 * c, values(n * 4 * c * hw));
             let w = values(c * ci);
-            bench.time(&name("pointwise 4C to C forward relu"), || pointwise::forward(&x, &w, n, ci, c, hw, true));
+            bench.time(&name("pointwise 4C to C forward relu"), || {
+                pointwise::forward(&x, &w, n, ci, c, hw, true)
+            });
             bench.time(&name("pointwise 4C to C backward relu"), || {
                 pointwise::backward(&x, &w, &g, n, ci, c, hw, true)
             });
         }
         let shape = ConvShape {
-            n, ci: c, h, w: h, co: c, kh: 3, kw: 3, stride: 1, pad_h: 1, pad_w: 1, dilation: 1, groups: 1,
+            n,
+            ci: c,
+            h,
+            w: h,
+            co: c,
+            kh: 3,
+            kw: 3,
+            stride: 1,
+            pad_h: 1,
+            pad_w: 1,
+            dilation: 1,
+            groups: 1,
         };
         let w = values(shape.weight_len());
         bench.time(&name("dense 3x3 forward"), || dense::forward(&x, &w, &shape));
@@ -98,7 +134,9 @@ fn main() {
         bench.time(&name("dense 3x3 weight"), || dense::backward_weight(&x, &g, &shape));
         let (gamma, beta) = (values(c), values(c));
         let (_, mean, var) = batch_norm::train_forward(&x, &gamma, &beta, n, c, hw, 1e-5);
-        bench.time(&name("batch norm forward"), || batch_norm::train_forward(&x, &gamma, &beta, n, c, hw, 1e-5));
+        bench.time(&name("batch norm forward"), || {
+            batch_norm::train_forward(&x, &gamma, &beta, n, c, hw, 1e-5)
+        });
         bench.time(&name("batch norm and sum forward"), || {
             batch_norm::train_forward_add(&x, &gamma, &beta, Some(&g), n, c, hw, 1e-5)
         });
@@ -110,7 +148,9 @@ fn main() {
             let g = &g[..shape.out_len()];
             let (_, places) = pool::max_forward(&x, &shape);
             bench.time(&name(&format!("max pool s{stride} forward")), || pool::max_forward(&x, &shape));
-            bench.time(&name(&format!("max pool s{stride} backward")), || pool::max_backward(g, &places, &shape));
+            bench.time(&name(&format!("max pool s{stride} backward")), || {
+                pool::max_backward(g, &places, &shape)
+            });
             bench.time(&name(&format!("avg pool s{stride} forward")), || pool::avg_forward(&x, &shape));
             bench.time(&name(&format!("avg pool s{stride} backward")), || pool::avg_backward(g, &shape));
         }

@@ -52,9 +52,7 @@ pub fn statistics(x: &[f32], n: usize, c: usize, hw: usize) -> (Vec<f32>, Vec<f3
     }
     let level = Level::current();
     let shifts: Vec<f32> = (0..c).map(|i| if x[i * hw].is_finite() { x[i * hw] } else { 0.0 }).collect();
-    let sums = per_plane(n * c, hw, |i| {
-        level.run(Moments { x: &x[i * hw..][..hw], shift: shifts[i % c] })
-    });
+    let sums = per_plane(n * c, hw, |i| level.run(Moments { x: &x[i * hw..][..hw], shift: shifts[i % c] }));
     let count = (n * hw) as f64;
     per_channel(&sums, c)
         .into_iter()
@@ -83,7 +81,10 @@ pub fn train_backward(
     eps: f32,
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     assert!(x.len() == n * c * hw && g.len() == x.len(), "input or gradient length");
-    assert!(gamma.len() == c && mean.len() == c && var.len() == c, "one gamma, mean and variance per channel");
+    assert!(
+        gamma.len() == c && mean.len() == c && var.len() == c,
+        "one gamma, mean and variance per channel"
+    );
     let level = Level::current();
     let sums = per_plane(n * c, hw, |i| {
         level.run(Dots { x: &x[i * hw..][..hw], g: &g[i * hw..][..hw], shift: mean[i % c] })
@@ -101,10 +102,16 @@ pub fn train_backward(
         ggamma.push((dot * inv) as f32);
         gbeta.push(sum as f32);
     }
-    let gx = fill_pieces(x.len(), hw, planes_per_task(hw), || (), |_, i, out| {
-        let (x, g) = (&x[i * hw..][..hw], &g[i * hw..][..hw]);
-        level.run(InputGradient { x, g, terms: terms[i % c], out });
-    });
+    let gx = fill_pieces(
+        x.len(),
+        hw,
+        planes_per_task(hw),
+        || (),
+        |_, i, out| {
+            let (x, g) = (&x[i * hw..][..hw], &g[i * hw..][..hw]);
+            level.run(InputGradient { x, g, terms: terms[i % c], out });
+        },
+    );
     (gx, ggamma, gbeta)
 }
 
@@ -127,11 +134,17 @@ pub fn affine_add(
     assert!(residual.is_none_or(|r| r.len() == x.len()), "residual length");
     assert!(scale.len() == c && shift.len() == c, "one scale and shift per channel");
     let level = Level::current();
-    fill_pieces(x.len(), hw, planes_per_task(hw), || (), |_, i, out| {
-        let x = &x[i * hw..][..hw];
-        let residual = residual.map(|r| &r[i * hw..][..hw]);
-        level.run(Affine { x, scale: scale[i % c], shift: shift[i % c], residual, out });
-    })
+    fill_pieces(
+        x.len(),
+        hw,
+        planes_per_task(hw),
+        || (),
+        |_, i, out| {
+            let x = &x[i * hw..][..hw];
+            let residual = residual.map(|r| &r[i * hw..][..hw]);
+            level.run(Affine { x, scale: scale[i % c], shift: shift[i % c], residual, out });
+        },
+    )
 }
 
 fn planes_per_task(hw: usize) -> usize {

@@ -327,7 +327,10 @@ impl Plane<'_> {
         let padded = &*padded;
         macro_rules! rows {
             ($k:literal, $stride:literal, $d:literal) => {
-                level.run_for_width(g.ow, CorrelateRows::<$k, $stride, $d> { geometry: g, buffer, w, padded, out })
+                level.run_for_width(
+                    g.ow,
+                    CorrelateRows::<$k, $stride, $d> { geometry: g, buffer, w, padded, out },
+                )
             };
         }
         match (g.kh, g.kw, g.stride, g.dilation) {
@@ -509,7 +512,14 @@ impl Phases {
                 }
             }
         }
-        Phases { pitch, padded_len: rows * pitch + LANES, row_len: shape.w.div_ceil(s) + 2 * LANES, top, left, taps }
+        Phases {
+            pitch,
+            padded_len: rows * pitch + LANES,
+            row_len: shape.w.div_ceil(s) + 2 * LANES,
+            top,
+            left,
+            taps,
+        }
     }
 }
 
@@ -598,7 +608,10 @@ impl WeightGradient<'_> {
         let padded = &*padded;
         macro_rules! rows {
             ($k:literal, $stride:literal, $d:literal) => {
-                level.run_for_width(ge.ow, WeightRows::<$k, $stride, $d> { geometry: ge, buffer, g, padded, out })
+                level.run_for_width(
+                    ge.ow,
+                    WeightRows::<$k, $stride, $d> { geometry: ge, buffer, g, padded, out },
+                )
             };
         }
         match (ge.kh, ge.kw, ge.stride, ge.dilation) {
@@ -684,7 +697,8 @@ impl<const K: usize, const STRIDE: usize, const D: usize> WeightRows<'_, K, STRI
                         } else {
                             s.zero()
                         };
-                        let row = &self.padded[(residue + (j + ky) * d) * pitch + x..][..S::LANES + (K - 1) * d];
+                        let row =
+                            &self.padded[(residue + (j + ky) * d) * pitch + x..][..S::LANES + (K - 1) * d];
                         for k in 0..K {
                             let v = s.load(row, k * d);
                             for r in 0..R {

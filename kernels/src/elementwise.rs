@@ -10,32 +10,50 @@ const GROUP: usize = 8;
 /// `max(x, 0)`; NaN stays.
 pub fn relu(x: &[f32]) -> Vec<f32> {
     let level = Level::current();
-    fill_pieces(x.len(), PIECE, GROUP, || (), |_, i, out| {
-        let x = &x[i * PIECE..][..out.len()];
-        level.run(Relu { x, out });
-    })
+    fill_pieces(
+        x.len(),
+        PIECE,
+        GROUP,
+        || (),
+        |_, i, out| {
+            let x = &x[i * PIECE..][..out.len()];
+            level.run(Relu { x, out });
+        },
+    )
 }
 
 /// `g`, but 0 where `x <= 0`. `x` may be the input or the output of [`relu`].
 pub fn relu_backward(x: &[f32], g: &[f32]) -> Vec<f32> {
     assert_eq!(x.len(), g.len(), "lengths differ");
     let level = Level::current();
-    fill_pieces(x.len(), PIECE, GROUP, || (), |_, i, out| {
-        out.copy_from_slice(&g[i * PIECE..][..out.len()]);
-        let x = &x[i * PIECE..][..out.len()];
-        level.run(MaskInPlace { x, g: out });
-    })
+    fill_pieces(
+        x.len(),
+        PIECE,
+        GROUP,
+        || (),
+        |_, i, out| {
+            out.copy_from_slice(&g[i * PIECE..][..out.len()]);
+            let x = &x[i * PIECE..][..out.len()];
+            level.run(MaskInPlace { x, g: out });
+        },
+    )
 }
 
 /// `a + b`.
 pub fn add(a: &[f32], b: &[f32]) -> Vec<f32> {
     assert_eq!(a.len(), b.len(), "lengths differ");
     let level = Level::current();
-    fill_pieces(a.len(), PIECE, GROUP, || (), |_, i, out| {
-        out.copy_from_slice(&a[i * PIECE..][..out.len()]);
-        let b = &b[i * PIECE..][..out.len()];
-        level.run(AddInPlace { a: out, b });
-    })
+    fill_pieces(
+        a.len(),
+        PIECE,
+        GROUP,
+        || (),
+        |_, i, out| {
+            out.copy_from_slice(&a[i * PIECE..][..out.len()]);
+            let b = &b[i * PIECE..][..out.len()];
+            level.run(AddInPlace { a: out, b });
+        },
+    )
 }
 
 /// `a += b`.

@@ -1,6 +1,6 @@
 //! CPU kernels for training and running convolutional cells: plain `f32` slices in NCHW order, no tensor types.
 //!
-//! * Every kernel exists once, generic over a [`simd::Simd`] instruction set, and is compiled for AVX-512, AVX2+FMA and
+//! * Every kernel exists once, generic over the instruction set, and is compiled for AVX-512, AVX2+FMA and
 //!   portable Rust; the best one the machine has is picked when the program runs ([`simd::Level`]).
 //! * Kernels run on the current rayon pool. Work is cut into pieces that depend on the shapes only and partial sums are
 //!   added in a fixed order, so the bits of a result do not depend on the number of threads. (They do depend on the
@@ -8,13 +8,17 @@
 //! * Outputs are fresh `Vec`s that are written once; padding and im2col buffers are per thread and reused.
 //! * Convolutions, pointwise and depthwise, can apply the ReLU in front of them while they load their input
 //!   (`relu_input`), which saves a pass over memory in each direction and the activation itself.
+//! * [`memory`] has an allocator that keeps large blocks, without which fresh pages cost more than these kernels.
 //!
 //! Inputs whose lengths do not match the shapes are programming errors and panic.
+
+#![allow(clippy::needless_range_loop, reason = "tiles of registers are indexed alike in several arrays")]
 
 pub mod batch_norm;
 pub mod dense;
 pub mod depthwise;
 pub mod elementwise;
+pub mod memory;
 pub mod pointwise;
 pub mod pool;
 mod scratch;

@@ -4,9 +4,9 @@
 //! the pixels of each image. Images of few pixels are laid side by side first, because products of few columns are slow. With
 //! `relu_input` the convolution is of `max(x, 0)`, formed in a per-thread buffer.
 
-use crate::elementwise::Relu;
-use crate::simd::{Kernel, Level, Mat, Simd, fill_pieces, fill_pieces_with, matmul};
+use crate::elementwise::{MaskInPlace, Relu};
 use crate::scratch;
+use crate::simd::{Kernel, Level, Mat, Simd, fill_pieces, fill_pieces_with, matmul};
 
 /// Columns that a matrix product should have.
 const COLUMNS: usize = 64;
@@ -29,25 +29,37 @@ pub fn forward(
     assert_eq!(w.len(), co * ci, "weight length");
     let level = Level::current();
     let images = side_by_side(n, hw);
-    let packed = pack(Mat::rows(w, ci), co, ci);
+    let w = Weights::new(level, Mat::rows(w, ci), co, ci);
     if images > 1 {
-        return fill_pieces(n * co * hw, images * co * hw, 1, || (), |_, i, out| {
-            let count = out.len() / (co * hw);
-            let columns = count * hw;
-            let x = &x[i * images * ci * hw..][..count * ci * hw];
-            let (mut wide, mut y) = (scratch::take(ci * columns), scratch::take(co * columns));
-            gather(x, count, ci, hw, &mut wide);
-            if relu_input {
-                relu_in_place(&mut wide);
-            }
-            level.run(Multiply { a: &packed, b: &wide, out: &mut y, columns, m: co, k: ci, relu: false, mask: None });
-            scatter(&y, count, co, hw, out);
-        });
+        return fill_pieces(
+            n * co * hw,
+            images * co * hw,
+            1,
+            || (),
+            |_, i, out| {
+                let count = out.len() / (co * hw);
+                let columns = count * hw;
+                let x = &x[i * images * ci * hw..][..count * ci * hw];
+                let (mut wide, mut y) = (scratch::take(ci * columns), scratch::take(co * columns));
+                gather(x, count, ci, hw, &mut wide);
+                if relu_input {
+                    relu_in_place(&mut wide);
+                }
+                w.multiply(&wide, &mut y, columns, false, None);
+                scatter(&y, count, co, hw, out);
+            },
+        );
     }
-    fill_pieces(n * co * hw, co * hw, 1, || (), |_, i, out| {
-        let x = &x[i * ci * hw..][..ci * hw];
-        level.run(Multiply { a: &packed, b: x, out, columns: hw, m: co, k: ci, relu: relu_input, mask: None });
-    })
+    fill_pieces(
+        n * co * hw,
+        co * hw,
+        1,
+        || (),
+        |_, i, out| {
+            let x = &x[i * ci * hw..][..ci * hw];
+            w.multiply(x, out, hw, relu_input, None);
+        },
+    )
 }
 
 /// The gradients of the input, `[n, ci, hw]`, and of the weight, `[co, ci]`, for the output's gradient `g`.
@@ -70,31 +82,39 @@ pub fn backward(
     }
     let level = Level::current();
     let images = side_by_side(n, hw);
-    let packed = pack(Mat::rows(w, ci).t(), ci, co);
+    let w = Weights::new(level, Mat::rows(w, ci).t(), ci, co);
     // The parts are whole groups of images and depend on the shape only.
     let group = n.div_ceil(images).div_ceil(PARTS);
     let parts = n.div_ceil(images).div_ceil(group);
     let mut weights = vec![0.0; parts * co * ci];
     let piece = images * ci * hw;
-    let gx = fill_pieces_with(n * ci * hw, piece, group, &mut weights, co * ci, |gw| gw, |gw, i, gx| {
-        let count = gx.len() / (ci * hw);
-        let x = &x[i * piece..][..gx.len()];
-        let g = &g[i * images * co * hw..][..count * co * hw];
-        let columns = count * hw;
-        if images == 1 {
-            let mask = relu_input.then_some(x);
-            level.run(Multiply { a: &packed, b: g, out: gx, columns, m: ci, k: co, relu: false, mask });
-            return weight_gradient(level, x, g, gw, ci, co, columns, relu_input);
-        }
-        let mut wide_g = scratch::take(co * columns);
-        let (mut wide_x, mut wide_gx) = (scratch::take(ci * columns), scratch::take(ci * columns));
-        gather(g, count, co, hw, &mut wide_g);
-        gather(x, count, ci, hw, &mut wide_x);
-        let mask = relu_input.then_some(&wide_x[..]);
-        level.run(Multiply { a: &packed, b: &wide_g, out: &mut wide_gx, columns, m: ci, k: co, relu: false, mask });
-        weight_gradient(level, &wide_x, &wide_g, gw, ci, co, columns, relu_input);
-        scatter(&wide_gx, count, ci, hw, gx);
-    });
+    let gx = fill_pieces_with(
+        n * ci * hw,
+        piece,
+        group,
+        &mut weights,
+        co * ci,
+        |gw| gw,
+        |gw, i, gx| {
+            let count = gx.len() / (ci * hw);
+            let x = &x[i * piece..][..gx.len()];
+            let g = &g[i * images * co * hw..][..count * co * hw];
+            let columns = count * hw;
+            if images == 1 {
+                let mask = relu_input.then_some(x);
+                w.multiply(g, gx, columns, false, mask);
+                return weight_gradient(level, x, g, gw, ci, co, columns, relu_input);
+            }
+            let mut wide_g = scratch::take(co * columns);
+            let (mut wide_x, mut wide_gx) = (scratch::take(ci * columns), scratch::take(ci * columns));
+            gather(g, count, co, hw, &mut wide_g);
+            gather(x, count, ci, hw, &mut wide_x);
+            let mask = relu_input.then_some(&wide_x[..]);
+            w.multiply(&wide_g, &mut wide_gx, columns, false, mask);
+            weight_gradient(level, &wide_x, &wide_g, gw, ci, co, columns, relu_input);
+            scatter(&wide_gx, count, ci, hw, gx);
+        },
+    );
     (gx, sum_parts(weights, co * ci))
 }
 
@@ -110,7 +130,7 @@ fn weight_gradient(
     columns: usize,
     relu: bool,
 ) {
-    if columns >= 256 {
+    if columns >= 256 && level.checked() != Level::Portable {
         level.run(Products { x, g, gw, ci, co, columns, relu });
     } else {
         with_relu(level, x, relu, |x| {
@@ -202,16 +222,45 @@ impl Products<'_> {
 /// Rows of the result that are computed together.
 const ROWS: usize = 8;
 
-/// Matrix `a`, `[m, k]`, as blocks of `ROWS` rows (zeros after the last), columns one behind the other.
-fn pack(a: Mat, m: usize, k: usize) -> Vec<f32> {
-    let mut packed = vec![0.0; m.div_ceil(ROWS) * ROWS * k];
-    for (i, column) in packed.chunks_exact_mut(ROWS).enumerate() {
-        let (block, j) = (i / k, i % k);
-        for (r, value) in column.iter_mut().enumerate().take(m - block * ROWS) {
-            *value = a.data[(block * ROWS + r) * a.row_stride + j * a.col_stride];
+/// The matrix `[m, k]` that images are multiplied by.
+struct Weights<'a> {
+    level: Level,
+    plain: Mat<'a>,
+    /// For [`Multiply`]: blocks of `ROWS` rows (zeros after the last), their columns one behind the other. Without
+    /// AVX-512 there are too few registers for it and `gemm` is faster.
+    packed: Option<Vec<f32>>,
+    m: usize,
+    k: usize,
+}
+
+impl<'a> Weights<'a> {
+    fn new(level: Level, plain: Mat<'a>, m: usize, k: usize) -> Self {
+        let packed = (level.checked() == Level::Avx512).then(|| {
+            let mut packed = vec![0.0; m.div_ceil(ROWS) * ROWS * k];
+            for (i, column) in packed.chunks_exact_mut(ROWS).enumerate() {
+                let (block, j) = (i / k, i % k);
+                for (r, value) in column.iter_mut().enumerate().take(m - block * ROWS) {
+                    *value = plain.data[(block * ROWS + r) * plain.row_stride + j * plain.col_stride];
+                }
+            }
+            packed
+        });
+        Weights { level, plain, packed, m, k }
+    }
+
+    /// `out = self * b`, or of `max(b, 0)`; 0 where `mask` is not positive.
+    fn multiply(&self, b: &[f32], out: &mut [f32], columns: usize, relu: bool, mask: Option<&[f32]>) {
+        let Weights { level, plain, m, k, .. } = *self;
+        if let Some(packed) = &self.packed {
+            return level.run(Multiply { a: packed, b, out, columns, m, k, relu, mask });
+        }
+        with_relu(level, b, relu, |b| {
+            matmul(out, columns, false, plain, Mat::rows(b, columns), m, columns, k)
+        });
+        if let Some(x) = mask {
+            level.run(MaskInPlace { x, g: out });
         }
     }
-    packed
 }
 
 /// `out = a * b`, or `a * max(b, 0)`, with `a` packed, `b` `[k, columns]` and `out` `[m, columns]`; 0 where `mask`, of

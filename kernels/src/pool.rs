@@ -3,8 +3,8 @@
 //! Planes are copied to padded buffers, split by column residue modulo the stride, so that the same window element of
 //! neighbouring outputs is contiguous.
 
-use crate::simd::{Kernel, Level, Simd, fill_pieces, fill_pieces_with};
 use crate::depthwise::split_row;
+use crate::simd::{Kernel, Level, Simd, fill_pieces, fill_pieces_with};
 use crate::{out_len, scratch};
 
 /// Elements that a row has to spare for the widest vector.
@@ -122,25 +122,37 @@ pub fn max_backward(g: &[f32], argmax: &[u8], shape: &PoolShape) -> Vec<f32> {
                 let (g, argmax) = (&g[i * out_plane..][..out_plane], &argmax[i * out_plane..][..out_plane]);
                 let padded = &padded;
                 if shape.k == 3 {
-                    level.run_for_width(shape.w, MaxBackward::<3> { shape, padded, g, argmax, buffer, places, out });
+                    level.run_for_width(
+                        shape.w,
+                        MaxBackward::<3> { shape, padded, g, argmax, buffer, places, out },
+                    );
                 } else {
-                    level.run_for_width(shape.w, MaxBackward::<0> { shape, padded, g, argmax, buffer, places, out });
+                    level.run_for_width(
+                        shape.w,
+                        MaxBackward::<0> { shape, padded, g, argmax, buffer, places, out },
+                    );
                 }
             },
         );
     }
-    fill_pieces(shape.in_len(), plane, group(plane), || (), |_, i, out| {
-        let (g, argmax) = (&g[i * out_plane..][..out_plane], &argmax[i * out_plane..][..out_plane]);
-        for y in 0..oh {
-            for x in 0..ow {
-                let place = usize::from(argmax[y * ow + x]);
-                // `max_forward` gives places inside the image only.
-                let iy = (y * shape.stride + place / shape.k).wrapping_sub(shape.pad);
-                let ix = (x * shape.stride + place % shape.k).wrapping_sub(shape.pad);
-                out[iy * shape.w + ix] += g[y * ow + x];
+    fill_pieces(
+        shape.in_len(),
+        plane,
+        group(plane),
+        || (),
+        |_, i, out| {
+            let (g, argmax) = (&g[i * out_plane..][..out_plane], &argmax[i * out_plane..][..out_plane]);
+            for y in 0..oh {
+                for x in 0..ow {
+                    let place = usize::from(argmax[y * ow + x]);
+                    // `max_forward` gives places inside the image only.
+                    let iy = (y * shape.stride + place / shape.k).wrapping_sub(shape.pad);
+                    let ix = (x * shape.stride + place % shape.k).wrapping_sub(shape.pad);
+                    out[iy * shape.w + ix] += g[y * ow + x];
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 /// The average of each window over the elements inside the image (`count_include_pad = false`).
@@ -151,20 +163,29 @@ pub fn avg_forward(x: &[f32], shape: &PoolShape) -> Vec<f32> {
     let padded = Padded::input(shape);
     let (plane, out_plane) = (shape.h * shape.w, padded.oh * padded.ow);
     let weights = inverse_counts(shape);
-    fill_pieces(shape.out_len(), out_plane, group(out_plane), || scratch::zeroed(padded.len), |buffer, i, out| {
-        let x = &x[i * plane..][..plane];
-        let (padded, weights) = (&padded, &weights[..]);
-        macro_rules! run {
-            ($k:literal, $stride:literal) => {
-                level.run_for_width(padded.ow, AvgForward::<$k, $stride> { shape, padded, x, weights, buffer, out })
-            };
-        }
-        match (shape.k, shape.stride) {
-            (3, 1) => run!(3, 1),
-            (3, 2) => run!(3, 2),
-            _ => run!(0, 0),
-        }
-    })
+    fill_pieces(
+        shape.out_len(),
+        out_plane,
+        group(out_plane),
+        || scratch::zeroed(padded.len),
+        |buffer, i, out| {
+            let x = &x[i * plane..][..plane];
+            let (padded, weights) = (&padded, &weights[..]);
+            macro_rules! run {
+                ($k:literal, $stride:literal) => {
+                    level.run_for_width(
+                        padded.ow,
+                        AvgForward::<$k, $stride> { shape, padded, x, weights, buffer, out },
+                    )
+                };
+            }
+            match (shape.k, shape.stride) {
+                (3, 1) => run!(3, 1),
+                (3, 2) => run!(3, 2),
+                _ => run!(0, 0),
+            }
+        },
+    )
 }
 
 /// The gradient of [`avg_forward`]'s input.
@@ -289,7 +310,7 @@ impl Padded {
             } else if stride == 2 {
                 let (first, second) = row.split_at_mut(self.piece);
                 let at = self.pad / 2;
-                if self.pad % 2 == 0 {
+                if self.pad.is_multiple_of(2) {
                     split_row(x, &mut first[at..], &mut second[at..], false);
                 } else {
                     split_row(x, &mut second[at..], &mut first[at + 1..], false);

@@ -25,9 +25,11 @@ pub fn step(params: &mut [f32], grads: &[f32], velocity: &mut [f32], scale: f32,
     if params.len() <= TASK {
         return level.run(Step { params, grads, velocity, scale, sgd });
     }
-    params.par_chunks_mut(TASK).zip(grads.par_chunks(TASK)).zip(velocity.par_chunks_mut(TASK)).for_each(
-        |((params, grads), velocity)| level.run(Step { params, grads, velocity, scale, sgd }),
-    );
+    params
+        .par_chunks_mut(TASK)
+        .zip(grads.par_chunks(TASK))
+        .zip(velocity.par_chunks_mut(TASK))
+        .for_each(|((params, grads), velocity)| level.run(Step { params, grads, velocity, scale, sgd }));
 }
 
 /// The sum of squares, in `f64` and in a fixed order.

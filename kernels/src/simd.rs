@@ -94,7 +94,7 @@ impl Level {
     /// This level where the machine has it (the detection is cached by `std`), else the portable one: values of this
     /// type can be made by anyone.
     #[inline]
-    fn checked(self) -> Level {
+    pub(crate) fn checked(self) -> Level {
         #[cfg(target_arch = "x86_64")]
         {
             let avx2 = std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
@@ -405,7 +405,8 @@ mod x86 {
             // SAFETY: as above; the array has the 16 bytes that are stored.
             unsafe {
                 let whole = _mm256_cvttps_epi32(v);
-                let words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256::<1>(whole));
+                let words =
+                    _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256::<1>(whole));
                 _mm_storeu_si128(bytes.as_mut_ptr().cast(), _mm_packus_epi16(words, words));
             }
             copy_bytes::<8>(&bytes, data);
@@ -606,7 +607,8 @@ pub(crate) fn fill_pieces_with<'a, C, E: Send>(
             // Zeroed while it is in (or on its way to) the nearest cache: cheap, and `f` may be any safe code.
             piece.fill(MaybeUninit::new(0.0));
             // SAFETY: every element was just written, and MaybeUninit<f32> has the layout of f32.
-            let piece = unsafe { std::slice::from_raw_parts_mut(piece.as_mut_ptr().cast::<f32>(), piece.len()) };
+            let piece =
+                unsafe { std::slice::from_raw_parts_mut(piece.as_mut_ptr().cast::<f32>(), piece.len()) };
             f(&mut context, t * group + i, piece);
         }
     };

@@ -40,12 +40,15 @@ fn everywhere(f: impl Fn(&str) -> Vec<Vec<f32>> + Sync) {
     for level in Level::supported() {
         let name = format!("{level:?}");
         let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
             pool.install(|| with_level(level, || f(&name)))
         };
         let (one, three) = (run(1), run(3));
         for (a, b) in one.iter().zip(&three) {
-            assert!(a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits()), "{name}: bits depend on threads");
+            assert!(
+                a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits()),
+                "{name}: bits depend on threads"
+            );
         }
     }
 }
@@ -65,7 +68,12 @@ struct Conv {
 fn naive_conv(x: &[f32], w: &[f32], g: &[f32], s: &ConvShape, relu: bool) -> Conv {
     let (oh, ow) = (s.out_h(), s.out_w());
     let (ci_g, co_g) = (s.ci / s.groups, s.co / s.groups);
-    let mut out = Conv { y: vec![0.0; s.out_len()], gx: vec![0.0; s.in_len()], gw: vec![0.0; s.weight_len()], gw_size: 0.0 };
+    let mut out = Conv {
+        y: vec![0.0; s.out_len()],
+        gx: vec![0.0; s.in_len()],
+        gw: vec![0.0; s.weight_len()],
+        gw_size: 0.0,
+    };
     let mut squares = vec![0.0; s.weight_len()];
     for n in 0..s.n {
         for co in 0..s.co {
@@ -103,7 +111,9 @@ fn naive_conv(x: &[f32], w: &[f32], g: &[f32], s: &ConvShape, relu: bool) -> Con
 
 fn depthwise_shapes() -> Vec<ConvShape> {
     let mut shapes = vec![];
-    for (n, c, h, w) in [(3, 2, 7, 7), (2, 3, 5, 9), (1, 2, 16, 16), (18, 2, 8, 8), (2, 1, 3, 33), (1, 1, 20, 24)] {
+    for (n, c, h, w) in
+        [(3, 2, 7, 7), (2, 3, 5, 9), (1, 2, 16, 16), (18, 2, 8, 8), (2, 1, 3, 33), (1, 1, 20, 24)]
+    {
         for k in [1, 2, 3, 4, 5, 7] {
             for stride in [1, 2, 3] {
                 for dilation in [1, 2, 3, 4] {
@@ -112,7 +122,18 @@ fn depthwise_shapes() -> Vec<ConvShape> {
                         if h + 2 * pad > reach && w + 2 * pad > reach {
                             let groups = c;
                             shapes.push(ConvShape {
-                                n, ci: c, h, w, co: c, kh: k, kw: k, stride, pad_h: pad, pad_w: pad, dilation, groups,
+                                n,
+                                ci: c,
+                                h,
+                                w,
+                                co: c,
+                                kh: k,
+                                kw: k,
+                                stride,
+                                pad_h: pad,
+                                pad_w: pad,
+                                dilation,
+                                groups,
                             });
                         }
                     }
@@ -121,9 +142,21 @@ fn depthwise_shapes() -> Vec<ConvShape> {
         }
     }
     // Not square.
-    for (kh, kw, pad_h, pad_w, stride) in [(1, 7, 0, 3, 1), (7, 1, 3, 0, 2), (3, 5, 1, 2, 1), (3, 3, 0, 2, 1)] {
+    for (kh, kw, pad_h, pad_w, stride) in [(1, 7, 0, 3, 1), (7, 1, 3, 0, 2), (3, 5, 1, 2, 1), (3, 3, 0, 2, 1)]
+    {
         shapes.push(ConvShape {
-            n: 2, ci: 3, h: 9, w: 11, co: 3, kh, kw, stride, pad_h, pad_w, dilation: 1, groups: 3,
+            n: 2,
+            ci: 3,
+            h: 9,
+            w: 11,
+            co: 3,
+            kh,
+            kw,
+            stride,
+            pad_h,
+            pad_w,
+            dilation: 1,
+            groups: 3,
         });
     }
     shapes
@@ -152,16 +185,34 @@ fn depthwise_matches_naive() {
 
 #[test]
 fn pointwise_matches_naive() {
-    for (i, (n, ci, co, h, w)) in
-        [(3, 8, 4, 7, 7), (2, 3, 5, 5, 9), (40, 16, 16, 8, 8), (37, 5, 6, 1, 1), (9, 6, 10, 3, 4), (1, 1, 1, 1, 1)]
-            .into_iter()
-            .enumerate()
+    for (i, (n, ci, co, h, w)) in [
+        (3, 8, 4, 7, 7),
+        (2, 3, 5, 5, 9),
+        (40, 16, 16, 8, 8),
+        (37, 5, 6, 1, 1),
+        (9, 6, 10, 3, 4),
+        (1, 1, 1, 1, 1),
+    ]
+    .into_iter()
+    .enumerate()
     {
         for relu in [false, true] {
             let shape = ConvShape {
-                n, ci, h, w, co, kh: 1, kw: 1, stride: 1, pad_h: 0, pad_w: 0, dilation: 1, groups: 1,
+                n,
+                ci,
+                h,
+                w,
+                co,
+                kh: 1,
+                kw: 1,
+                stride: 1,
+                pad_h: 0,
+                pad_w: 0,
+                dilation: 1,
+                groups: 1,
             };
-            let (x, weight) = (values(shape.in_len(), 1 + i as u64), values(shape.weight_len(), 2 + i as u64));
+            let (x, weight) =
+                (values(shape.in_len(), 1 + i as u64), values(shape.weight_len(), 2 + i as u64));
             let g = values(shape.out_len(), 3 + i as u64);
             let expected = naive_conv(&x, &weight, &g, &shape, relu);
             everywhere(|level| {
@@ -184,8 +235,24 @@ fn dense_matches_naive() {
         for (kh, kw) in [(3, 3), (2, 2), (1, 7), (7, 1), (1, 1), (5, 5)] {
             for (stride, dilation, pad) in [(1, 1, 1), (2, 1, 1), (1, 2, 2), (2, 1, 0), (3, 1, 3)] {
                 let (pad_h, pad_w) = (pad * (kh - 1) / 2, pad * (kw - 1) / 2);
-                if h + 2 * pad_h > dilation * (kh - 1) && w + 2 * pad_w > dilation * (kw - 1) && ci * kh * kw < 500 {
-                    shapes.push(ConvShape { n, ci, h, w, co, kh, kw, stride, pad_h, pad_w, dilation, groups: 1 });
+                if h + 2 * pad_h > dilation * (kh - 1)
+                    && w + 2 * pad_w > dilation * (kw - 1)
+                    && ci * kh * kw < 500
+                {
+                    shapes.push(ConvShape {
+                        n,
+                        ci,
+                        h,
+                        w,
+                        co,
+                        kh,
+                        kw,
+                        stride,
+                        pad_h,
+                        pad_w,
+                        dilation,
+                        groups: 1,
+                    });
                 }
             }
         }
@@ -216,7 +283,7 @@ fn batch_norm_matches_naive() {
             let x: Vec<f32> = values(n * c * hw, i as u64).iter().map(|v| v + offset).collect();
             let (g, residual) = (values(n * c * hw, 50 + i as u64), values(n * c * hw, 60 + i as u64));
             let (gamma, beta) = (values(c, 70), values(c, 80));
-            let eps = 1e-5;
+            let eps = 1e-5f32;
             let m = (n * hw) as f64;
             let (mut y, mut y_add, mut gx) = (vec![0.0; x.len()], vec![0.0; x.len()], vec![0.0; x.len()]);
             let (mut means, mut vars, mut ggamma, mut gbeta) = (vec![], vec![], vec![], vec![]);
@@ -225,7 +292,7 @@ fn batch_norm_matches_naive() {
                     (0..n).flat_map(|b| (0..hw).map(move |p| (b * c + ch) * hw + p)).collect();
                 let mean = places.iter().map(|p| f64::from(x[*p])).sum::<f64>() / m;
                 let var = places.iter().map(|p| (f64::from(x[*p]) - mean).powi(2)).sum::<f64>() / m;
-                let inv = 1.0 / (var + f64::from(eps as f32)).sqrt();
+                let inv = 1.0 / (var + f64::from(eps)).sqrt();
                 let hat = |p: usize| (f64::from(x[p]) - mean) * inv;
                 let gb: f64 = places.iter().map(|p| f64::from(g[*p])).sum();
                 let gg: f64 = places.iter().map(|p| f64::from(g[*p]) * hat(*p)).sum();
@@ -255,7 +322,8 @@ fn batch_norm_matches_naive() {
                 tolerant(&a, &y, &what("forward"));
                 close(&mean, &means, &what("mean"));
                 close(&var, &vars, &what("variance"));
-                let (b, ..) = batch_norm::train_forward_add(&x, &gamma, &beta, Some(&residual), n, c, hw, eps);
+                let (b, ..) =
+                    batch_norm::train_forward_add(&x, &gamma, &beta, Some(&residual), n, c, hw, eps);
                 tolerant(&b, &y_add, &what("forward and sum"));
                 let (d, gg, gb) = batch_norm::train_backward(&x, &g, &gamma, &mean, &var, n, c, hw, eps);
                 if n * hw > 16 {
@@ -302,7 +370,8 @@ fn window(s: &PoolShape, oy: usize, ox: usize) -> Vec<(usize, usize)> {
     let mut out = vec![];
     for ky in 0..s.k {
         for kx in 0..s.k {
-            let (iy, ix) = ((oy * s.stride + ky).wrapping_sub(s.pad), (ox * s.stride + kx).wrapping_sub(s.pad));
+            let (iy, ix) =
+                ((oy * s.stride + ky).wrapping_sub(s.pad), (ox * s.stride + kx).wrapping_sub(s.pad));
             if iy < s.h && ix < s.w {
                 out.push((ky * s.k + kx, iy * s.w + ix));
             }
@@ -387,7 +456,8 @@ fn avg_pool_matches_naive() {
 
 #[test]
 fn subsample_matches_naive() {
-    for (planes, h, w) in [(3usize, 7usize, 7usize), (2, 5, 9), (4, 8, 8), (1, 1, 1), (2, 6, 1), (300, 9, 10)] {
+    for (planes, h, w) in [(3usize, 7usize, 7usize), (2, 5, 9), (4, 8, 8), (1, 1, 1), (2, 6, 1), (300, 9, 10)]
+    {
         for offset in [0, 1] {
             let (oh, ow) = (h.div_ceil(2), w.div_ceil(2));
             let (x, g) = (values(planes * h * w, 1), values(planes * oh * ow, 2));
@@ -423,7 +493,8 @@ fn elementwise_matches_naive() {
             x[9] = -0.0;
         }
         let relu: Vec<f64> = x.iter().map(|v| relu64(*v, true)).collect();
-        let back: Vec<f64> = x.iter().zip(&g).map(|(x, g)| if *x > 0.0 { f64::from(*g) } else { 0.0 }).collect();
+        let back: Vec<f64> =
+            x.iter().zip(&g).map(|(x, g)| if *x > 0.0 { f64::from(*g) } else { 0.0 }).collect();
         let sum: Vec<f64> = x.iter().zip(&g).map(|(x, g)| f64::from(x + g)).collect();
         everywhere(|level| {
             let a = elementwise::relu(&x);
@@ -454,7 +525,8 @@ fn sgd_matches_naive() {
         let scale = 0.7f32;
         let (mut p, mut v) = (vec![], vec![]);
         for i in 0..len {
-            let d = f64::from(scale) * f64::from(grads[i]) + f64::from(sgd.weight_decay) * f64::from(params[i]);
+            let d =
+                f64::from(scale) * f64::from(grads[i]) + f64::from(sgd.weight_decay) * f64::from(params[i]);
             v.push(f64::from(sgd.momentum) * f64::from(velocity[i]) + d);
             p.push(f64::from(params[i]) - f64::from(sgd.lr) * v[i]);
         }

@@ -3,10 +3,10 @@
 use crate::interpreter::Interpreter;
 use crate::layer::{BatchNorm, Conv, Linear, Pool};
 use crate::layout::fitted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a network costs for one image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CostReport {
     /// Trainable parameters of the layers that the forward visits (no auxiliary head, no buffers).
     pub params: u64,

@@ -39,5 +39,5 @@ pub use schedule::{Cosine, drop_path_probability};
 pub use supernet::{Path, Supernet};
 pub use tensors::{BatchStats, Feature, Mode, Tensors};
 pub use torch::{read_torch, torch_name};
-pub use trainer::{SgdConfig, StepReport, Trainer, TrainerState, UnsampledOps};
+pub use trainer::{SgdConfig, StepReport, Trainer, TrainerState, UnsampledOps, update_statistics};
 pub use weights::Weights;

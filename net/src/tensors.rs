@@ -94,6 +94,14 @@ impl<'a> Tensors<'a> {
         Self { weights, device, kernels, mode, scope: Scope::default(), leaves: HashMap::new(), stats: Vec::new() }
     }
 
+    /// Computes with burn's own operations everywhere: what the CPU kernels are tested against.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_burn_operations(mut self) -> Self {
+        self.kernels = false;
+        self
+    }
+
     /// The device that this computes on.
     pub fn device(&self) -> &Device {
         &self.device

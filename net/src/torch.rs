@@ -167,3 +167,59 @@ fn repack(path: &Path) -> Result<Vec<u8>, zip::result::ZipError> {
     }
     Ok(target.finish()?.into_inner())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evalnet::{EvalNet, NetworkKind};
+    use crate::supernet::Supernet;
+    use std::collections::HashSet;
+
+    /// Every entry has a name of its own, none of it ours.
+    fn names(layout: &Layout) -> HashSet<String> {
+        let mut seen = HashSet::new();
+        for entry in layout.entries() {
+            let name = torch_name(&entry.name, layout);
+            let ours = ["edges", "ops", "depthwise", "pointwise", "stem.conv", "stem.bn", "conv1", "auxiliary."];
+            let parts: Vec<&str> = name.split('.').collect();
+            assert!(!ours.iter().any(|o| parts.contains(o) || name.starts_with(o)), "{} -> {name}", entry.name);
+            assert!(seen.insert(name.clone()), "{name} stands for two entries, {} among them", entry.name);
+        }
+        assert_eq!(seen.len(), layout.entries().len());
+        seen
+    }
+
+    #[test]
+    fn every_entry_of_the_supernet_has_its_own_published_name() {
+        let names = names(&Supernet { channels: 4, layers: 8, classes: 10 }.layout());
+        for known in [
+            "stem.0.weight",
+            "stem.1.running_var",
+            "cells.0.preprocess0.op.1.weight",
+            "cells.3.preprocess0.conv_2.weight",
+            "cells.3.preprocess0.bn.bias",
+            "cells.2._ops.0._ops.3.conv_1.weight",
+            "cells.7._ops.13._ops.1.1.running_mean",
+            "cells.0._ops.0._ops.4.op.6.weight",
+            "cells.0._ops.0._ops.5.op.7.weight",
+            "cells.0._ops.0._ops.6.op.2.weight",
+            "cells.0._ops.0._ops.7.op.3.bias",
+            "classifier.bias",
+        ] {
+            assert!(names.contains(known), "{known}");
+        }
+    }
+
+    #[test]
+    fn every_entry_of_the_networks_has_its_own_published_name() {
+        for entry in genas_space::zoo() {
+            for kind in [NetworkKind::Cifar, NetworkKind::ImageNet] {
+                let genotype = entry.genotype();
+                let net = EvalNet { kind, genotype, channels: 4, layers: 4, classes: 3, auxiliary: true };
+                let names = names(&net.layout());
+                assert!(names.contains("auxiliary_head.features.5.weight"), "{}", entry.name);
+                assert!(names.contains("auxiliary_head.classifier.weight"), "{}", entry.name);
+            }
+        }
+    }
+}

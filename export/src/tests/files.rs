@@ -22,12 +22,15 @@ fn an_exported_file_describes_itself_and_gives_its_weights_back() {
 
     let file = ModelFile::read(&path).unwrap();
     let without_head = EvalNet { auxiliary: false, ..net.clone() };
-    assert_eq!((file.info.clone(), file.network, file.folded), (info.clone(), Some(without_head.clone()), false));
+    assert_eq!(
+        (file.info.clone(), file.network, file.folded),
+        (info.clone(), Some(without_head.clone()), false)
+    );
     assert_eq!(file.metadata["note"], "by the caller");
     assert_eq!(file.metadata["parity_max_abs_error"].parse::<f32>().unwrap(), report.max_abs_error);
     assert_eq!(file.metadata["genotype"].parse(), Ok(net.genotype.clone()));
     assert_eq!(file.metadata["opset"], "17");
-    let mut session = crate::verify::open_file(&path).unwrap();
+    let mut session = verify::open_file(&path).unwrap();
     assert_eq!(session.metadata().unwrap(), file.metadata);
     session.run_f32(&[0.0; 3 * 32 * 32], &[1, 3, 32, 32]).unwrap();
 
@@ -114,7 +117,8 @@ fn files_of_another_kind_are_named() {
     assert!(error.to_string().contains("none.onnx: cannot read"), "{error}");
 
     let net = eval_net(NetworkKind::Cifar, 3, 4);
-    let foreign = crate::classifier_model(&net, &weights(net.layout(), 0), &GraphOptions::square(32)).unwrap();
+    let foreign =
+        crate::classifier_model(&net, &weights(net.layout(), 0), &GraphOptions::square(32)).unwrap();
     fs::write(&path, foreign).unwrap();
     let error = ModelFile::read(&path).unwrap_err().to_string();
     assert!(error.contains("text.onnx: the model's metadata has no `class_names`"), "{error}");

@@ -1,0 +1,118 @@
+//! The run directory: what is where, and whose it is.
+
+use crate::config::Config;
+use crate::error::SearchError;
+use genas_net::atomic_write;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// A directory that holds everything that a run made.
+#[derive(Clone, Debug)]
+pub struct RunDir {
+    root: PathBuf,
+}
+
+impl RunDir {
+    /// Opens `root` for a run of `config`, creating it. A directory that belongs to another
+    /// configuration is refused; `RUN/config.toml` records whose it is.
+    pub fn open(root: &Path, config: &Config) -> Result<Self, SearchError> {
+        let run = Self { root: root.to_owned() };
+        std::fs::create_dir_all(root).map_err(SearchError::io(root, "create"))?;
+        let path = run.config();
+        let text = config.to_toml();
+        match std::fs::read_to_string(&path) {
+            Ok(old) if Config::parse(&old, &[]).as_ref() == Ok(config) => {}
+            Ok(_) => {
+                return Err(SearchError::format(
+                    &path,
+                    "this run directory belongs to another configuration; use that one, or another --out",
+                ));
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let header = format!("# genas {}: the resolved configuration of this run\n", env!("CARGO_PKG_VERSION"));
+                atomic_write(&path, (header + &text).as_bytes())?;
+            }
+            Err(e) => return Err(SearchError::io(&path, "read")(e)),
+        }
+        Ok(run)
+    }
+
+    /// A directory that an earlier run made, with its configuration.
+    pub fn existing(root: &Path) -> Result<(Self, Config), SearchError> {
+        let run = Self { root: root.to_owned() };
+        let config = Config::read(&run.config(), &[])?;
+        Ok((run, config))
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The resolved configuration.
+    pub fn config(&self) -> PathBuf {
+        self.root.join("config.toml")
+    }
+
+    /// Weights before training.
+    pub fn initial(&self) -> PathBuf {
+        self.root.join("supernet/epoch_0.safetensors")
+    }
+
+    /// Weights after training.
+    pub fn trained(&self) -> PathBuf {
+        self.root.join("supernet/final.safetensors")
+    }
+
+    /// One line per scored candidate.
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("search.jsonl")
+    }
+
+    /// The winner.
+    pub fn genotype(&self) -> PathBuf {
+        self.root.join("genotype.json")
+    }
+
+    /// The ten best.
+    pub fn top(&self) -> PathBuf {
+        self.root.join("top.json")
+    }
+
+    /// Weights of the retrained network.
+    pub fn retrained(&self) -> PathBuf {
+        self.root.join("retrain/final.safetensors")
+    }
+}
+
+/// A hash that tells settings apart: hex of the first 16 bytes of SHA-256 over the JSON.
+pub fn fingerprint(value: &impl Serialize) -> String {
+    let json = serde_json::to_vec(value).unwrap_or_default();
+    hex(&Sha256::digest(&json))
+}
+
+/// The same over a file's bytes.
+pub fn file_fingerprint(path: &Path) -> Result<String, SearchError> {
+    let bytes = std::fs::read(path).map_err(SearchError::io(path, "read"))?;
+    Ok(hex(&Sha256::digest(&bytes)))
+}
+
+/// The same over the images and labels of a set.
+pub fn data_fingerprint(set: &genas_data::ImageSet) -> String {
+    let mut hash = Sha256::new();
+    hash.update(&set.pixels);
+    set.labels.iter().for_each(|l| hash.update(l.to_le_bytes()));
+    hex(&hash.finalize())
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest[..16].iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Writes a value as JSON, indented.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), SearchError> {
+    let mut text = serde_json::to_string_pretty(value).map_err(|e| SearchError::format(path, e.to_string()))?;
+    text.push('\n');
+    Ok(atomic_write(path, text.as_bytes())?)
+}

@@ -1,0 +1,107 @@
+//! Single-path training of the supernet (spec 02-2).
+
+use crate::config::Config;
+use crate::error::SearchError;
+use crate::fit::Fit;
+use crate::observer::Observer;
+use crate::run::{RunDir, data_fingerprint, fingerprint};
+use genas_data::{AugmentConfig, ImageSet, Split, TrainLoader, half_split, load, read_split};
+use genas_net::{
+    Cosine, Devices, Feature, Mode, Network, Path, SgdConfig, Supernet, Trainer, Weights, WeightsFile,
+    cross_entropy,
+};
+use genas_space::{Streams, path_for_step};
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+/// The training images, halved: one half trains the supernet, the other scores candidates.
+#[derive(Clone, Debug)]
+pub struct Halves {
+    /// The images.
+    pub set: Arc<ImageSet>,
+    /// Images that train.
+    pub train: Arc<Vec<usize>>,
+    /// Images that validate.
+    pub valid: Arc<Vec<usize>>,
+    /// Hash of the images.
+    pub fingerprint: String,
+}
+
+/// Reads and halves the training images.
+pub fn read_halves(config: &Config, data: &FilePath) -> Result<Halves, SearchError> {
+    let set = load(data, Split::Train, config.data.image_size)?;
+    let (train, valid) = match &config.data.split {
+        Some(path) => read_split(path, set.len())?,
+        None => half_split(set.len(), &streams(config)),
+    };
+    let fingerprint = data_fingerprint(&set);
+    Ok(Halves { set: Arc::new(set), train: Arc::new(train), valid: Arc::new(valid), fingerprint })
+}
+
+/// The run's random streams; seed 1 where none is given, as published.
+pub fn streams(config: &Config) -> Streams {
+    Streams::new(config.seed.unwrap_or(1))
+}
+
+/// Batches of the training half under the supernet's augmentation.
+pub fn train_loader(config: &Config, halves: &Halves, batch: usize, stream: &str) -> Result<TrainLoader, SearchError> {
+    let augment = AugmentConfig::supernet(halves.set.height);
+    Ok(TrainLoader::new(halves.set.clone(), halves.train.clone(), augment, batch, streams(config), stream)?)
+}
+
+/// The supernet of a configuration.
+pub fn network(config: &Config, classes: usize) -> Supernet {
+    Supernet { channels: config.supernet.channels, layers: config.supernet.layers, classes }
+}
+
+/// Trains the supernet of `run`, unless it is there.
+pub fn train(
+    run: &RunDir,
+    config: &Config,
+    halves: &Halves,
+    devices: &Devices,
+    resume: bool,
+    observer: &dyn Observer,
+) -> Result<(), SearchError> {
+    let (net, c) = (network(config, halves.set.n_classes()), &config.supernet);
+    let loader = train_loader(config, halves, c.batch_size, "supernet")?;
+    let about = WeightsFile { network: Network::Supernet(net), extra: Default::default() };
+    let settings = fingerprint(&(c, &config.data, config.seed, &halves.fingerprint));
+    let directory = run.root().join("supernet");
+    let fit = Fit {
+        phase: "supernet",
+        directory: &directory,
+        epochs: c.epochs,
+        loader: &loader,
+        about: &about,
+        fingerprint: &settings,
+        resume,
+        keep_every: c.keep_every,
+        observer,
+    };
+    let streams = streams(config);
+    let schedule =
+        Cosine { base: c.learning_rate, min: c.learning_rate_min, epochs: c.epochs, shifted: c.shifted_schedule };
+    let sgd = SgdConfig {
+        momentum: c.momentum,
+        weight_decay: c.weight_decay,
+        clip: Some(c.clip),
+        unsampled: c.unsampled_ops,
+    };
+    let device = devices.recording();
+    let (height, width) = (halves.set.height, halves.set.width);
+    fit.run(
+        || Trainer::new(Weights::init(Arc::new(net.layout()), &streams)),
+        |trainer, epoch, batch| {
+            let candidate = path_for_step(&streams, trainer.state.step);
+            let mode = Mode::Train { drop_path: 0.0, rng: Box::new(streams.rng("drop-path", trainer.state.step)) };
+            trainer.step(&sgd, schedule.at(epoch as usize), &device, mode, |i| {
+                let x = Feature::from_values(batch.images.clone(), [batch.n, 3, height, width], i.device());
+                let logits = net.forward(i, Path::Candidate(&candidate), &x);
+                cross_entropy(logits.tensor(), &batch.labels, 0.0)
+            })
+        },
+        |_, _| Ok(None),
+    )?;
+    Ok(())
+}

@@ -1,0 +1,630 @@
+//! Arguments as they are typed. The doc comments are the help texts.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use genas_data::shapes::Scale;
+use genas_net::{DeviceSpec, NetworkKind};
+use genas_runtime::Provider;
+use genas_search::Metric;
+use genas_transfer::EvalSet;
+
+/// Finds CNN cells that generalise, by the flatness of their loss surface, and exports them as ONNX
+#[derive(Debug, Parser)]
+#[command(name = "genas", version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Begin here:
+  genas quickstart --out demo                 the whole path on generated data, in minutes
+  genas doctor                                what this machine can do
+
+A search, its result trained from scratch, and the model for deployment:
+  genas search  --config configs/darts-cifar10.toml --data cifar-10-batches-bin --out runs/a
+  genas retrain --config configs/darts-cifar10.toml --data cifar-10-batches-bin --out runs/a --network cifar
+  genas export  --run runs/a --onnx a.onnx
+  genas evaluate a.onnx --set cifar10 --data cifar-10-batches-bin
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (continue with --resume).")]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags that every verb takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Where burn computes (training, scoring): auto, cpu, cuda or cuda:N. An explicit device that
+    /// is not there is an error; auto says what it took
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceSpec,
+    /// Where ONNX Runtime computes (evaluation): auto, cpu, cuda, cuda:N or tensorrt
+    #[arg(long, global = true, value_name = "PROVIDER", default_value = "auto")]
+    pub provider: Provider,
+    /// Threads to use [default: all cores]
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Seed of every random number [default: the configuration's, else 0]
+    #[arg(long, global = true, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Print the result as one JSON object; everything else goes to stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say nothing but errors and the result
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Report progress in lines, as when stderr is not a terminal, instead of a bar
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    Quickstart(QuickstartArgs),
+    Doctor(DoctorArgs),
+    Runtime(RuntimeArgs),
+    Data(DataArgs),
+    Zoo(ZooArgs),
+    Cost(CostArgs),
+    Supernet(SupernetArgs),
+    Search(SearchArgs),
+    Score(ScoreArgs),
+    Retrain(RetrainArgs),
+    Import(ImportArgs),
+    Export(ExportArgs),
+    Verify(VerifyArgs),
+    Evaluate(EvaluateArgs),
+    Bench(BenchArgs),
+}
+
+/// Which network a cell is put into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NetworkArg {
+    /// 3x3 stem, 20 cells: for images of about 32 pixels
+    Cifar,
+    /// Strided stem, 14 cells: for images of about 224 pixels
+    Imagenet,
+}
+
+impl From<NetworkArg> for NetworkKind {
+    fn from(network: NetworkArg) -> Self {
+        match network {
+            NetworkArg::Cifar => NetworkKind::Cifar,
+            NetworkArg::Imagenet => NetworkKind::ImageNet,
+        }
+    }
+}
+
+/// A network whose cost is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CostNetwork {
+    /// The ImageNet network: 14 cells, 224 pixels, 1000 classes
+    Imagenet,
+    /// The CIFAR network: 20 cells, 32 pixels, 10 classes
+    Cifar,
+    /// The supernet: 8 cells, 32 pixels, 10 classes
+    Supernet,
+}
+
+/// What computes validation losses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScorerArg {
+    /// ONNX Runtime
+    Ort,
+    /// burn
+    Burn,
+}
+
+/// The whole path on generated data: search, retrain, export, evaluate, report
+///
+/// Takes minutes on two cores and needs no download but ONNX Runtime, which it installs if it is missing.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example:\n  genas quickstart --out demo")]
+pub struct QuickstartArgs {
+    /// Directory for the data and the run
+    #[arg(long, value_name = "DIR", default_value = "runs/quickstart")]
+    pub out: PathBuf,
+    /// Continue where an earlier run stopped
+    #[arg(long)]
+    pub resume: bool,
+}
+
+/// What this machine can do, and what to do about what is missing
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example:\n  genas doctor")]
+pub struct DoctorArgs {}
+
+/// ONNX Runtime, which runs exported models
+#[derive(Clone, Debug, Args)]
+pub struct RuntimeArgs {
+    #[command(subcommand)]
+    pub action: RuntimeAction,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum RuntimeAction {
+    /// Installs the pinned ONNX Runtime, checked by its SHA-256, for this user
+    ///
+    /// Verbs that need it do the same on first use, unless GENAS_NO_INSTALL=1 is set.
+    #[command(after_help = "\
+Examples:
+  genas runtime install                       through pip, the release that genas pins
+  genas runtime install --cuda                with the CUDA and TensorRT providers
+  genas runtime install --wheel FILE.whl      from a downloaded wheel, without a network")]
+    Install {
+        /// With the CUDA and TensorRT providers
+        #[arg(long)]
+        cuda: bool,
+        /// A downloaded wheel instead of a download
+        #[arg(long, value_name = "FILE")]
+        wheel: Option<PathBuf>,
+    },
+}
+
+/// Data sets: generating and checking them
+#[derive(Clone, Debug, Args)]
+pub struct DataArgs {
+    #[command(subcommand)]
+    pub action: DataAction,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum DataAction {
+    /// Writes the generated `shapes` data set in the official layouts of the real ones
+    #[command(after_help = "\
+Example:
+  genas data shapes shapes --scale tiny
+  genas data check shapes/cifar10")]
+    Shapes {
+        /// Directory to create
+        dir: PathBuf,
+        /// How many images: tiny (1,200), small (12,000) or full (60,000) in the CIFAR layout, and
+        /// others in proportion
+        #[arg(long, default_value = "small", value_name = "tiny|small|full")]
+        scale: Scale,
+    },
+    /// Reads a data set through and names broken files
+    ///
+    /// Recognises CIFAR-10 and CIFAR-100 binary folders and folders of images (train/CLASS, val/CLASS).
+    #[command(after_help = "Example:\n  genas data check cifar-10-batches-bin")]
+    Check {
+        /// The data set
+        dir: PathBuf,
+    },
+}
+
+/// Published cells, with their sources and published figures
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  genas zoo
+  genas zoo show GENAS_FLATNESS_CIFAR100")]
+pub struct ZooArgs {
+    #[command(subcommand)]
+    pub action: Option<ZooAction>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum ZooAction {
+    /// Everything known about one cell
+    Show {
+        /// Its name; case does not count
+        name: String,
+    },
+}
+
+/// Exact cost of a network: parameters and operations for one image
+///
+/// `macs` counts multiply-accumulates; `paper_flops` is the count that the paper calls FLOPs, which
+/// differs in the classifier only. With --target-flops the width is found that comes nearest.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  genas cost --cell GENAS_FLATNESS_CIFAR100 --network imagenet --channels 46
+  genas cost --cell RUN/genotype.json --network imagenet --target-flops 600M
+  genas cost --cell \"$(jq -c .candidate RUN/genotype.json)\" --network cifar --channels 36")]
+pub struct CostArgs {
+    /// A name of the zoo, 28 integers, any written form of a genotype, or a file with one
+    #[arg(long, value_name = "CELL", allow_hyphen_values = true)]
+    pub cell: String,
+    /// The network
+    #[arg(long, value_enum)]
+    pub network: CostNetwork,
+    /// Width of the first cell; an even number
+    #[arg(long, value_name = "C", value_parser = even_width, required_unless_present = "target_flops")]
+    pub channels: Option<usize>,
+    /// Number of classes
+    #[arg(long, value_name = "N", value_parser = count(1, 1_000_000))]
+    pub classes: Option<usize>,
+    /// Number of cells
+    #[arg(long, value_name = "L", value_parser = count(1, 1000))]
+    pub layers: Option<usize>,
+    /// Side of the image
+    #[arg(long, value_name = "PIXELS", value_parser = count(8, 65_536))]
+    pub image: Option<usize>,
+    /// Find the width whose paper FLOPs are nearest: 600M, 0.6G or a number
+    #[arg(long, value_name = "FLOPS", value_parser = flops)]
+    pub target_flops: Option<u64>,
+}
+
+/// Trains a supernet by sampling one path per step
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Example:
+  genas supernet --config configs/darts-cifar10.toml --data cifar-10-batches-bin --out runs/a")]
+pub struct SupernetArgs {
+    /// Settings of the run
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// The data set
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The run directory
+    #[arg(long, value_name = "RUN")]
+    pub out: PathBuf,
+    /// Continue where the run stopped
+    #[arg(long)]
+    pub resume: bool,
+    /// Override a setting, such as supernet.epochs=50; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Searches a cell: trains the supernet if the run has none, then evolves candidates
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  genas search --config configs/darts-cifar10.toml --data cifar-10-batches-bin --out runs/a
+  genas search --config configs/darts-cifar10.toml --data cifar-10-batches-bin --out runs/b \\
+      --metric angle+flatness --supernet runs/a --set evolution.generations=5
+  genas search ... --resume                   after an interruption: the same result as without it")]
+pub struct SearchArgs {
+    /// Settings of the run
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// The data set
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The run directory
+    #[arg(long, value_name = "RUN")]
+    pub out: PathBuf,
+    /// Continue where the run stopped
+    #[arg(long)]
+    pub resume: bool,
+    /// How candidates are scored: flatness, angle, accuracy, angle+flatness, accuracy+flatness or
+    /// angle+accuracy
+    #[arg(long, value_name = "METRIC")]
+    pub metric: Option<Metric>,
+    /// What computes the validation losses
+    #[arg(long, value_enum)]
+    pub scorer: Option<ScorerArg>,
+    /// Take the trained supernet of another run
+    #[arg(long, value_name = "RUN")]
+    pub supernet: Option<PathBuf>,
+    /// Override a setting, such as evolution.population=20; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Scores given cells with a trained supernet
+///
+/// The supernet is a run's, or a file of weights: safetensors, or a published .pth.tar.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  genas score --cell GENAS_FLATNESS_CIFAR10 --run runs/a --data cifar-10-batches-bin
+  genas score --cell DROPNAS --weights final.pth.tar --initial epoch_0.pth.tar \\
+      --channels 16 --classes 10 --metric angle")]
+pub struct ScoreArgs {
+    /// A name of the zoo, 28 integers, any written form of a genotype, or a file with one
+    #[arg(long, value_name = "CELL", required = true, allow_hyphen_values = true)]
+    pub cell: Vec<String>,
+    /// The run whose supernet scores
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["weights", "initial"], required_unless_present = "weights")]
+    pub run: Option<PathBuf>,
+    /// Trained weights of a supernet
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// Its weights before training, which the angle needs
+    #[arg(long, value_name = "FILE", requires = "weights")]
+    pub initial: Option<PathBuf>,
+    /// Width of the supernet's first cell; an even number
+    #[arg(long, value_name = "C", value_parser = even_width)]
+    pub channels: Option<usize>,
+    /// Number of classes of the supernet
+    #[arg(long, value_name = "N", value_parser = count(1, 1_000_000))]
+    pub classes: Option<usize>,
+    /// Number of cells of the supernet
+    #[arg(long, value_name = "L", default_value = "8", value_parser = count(1, 1000))]
+    pub layers: usize,
+    /// flatness, angle, accuracy, angle+flatness, accuracy+flatness or angle+accuracy
+    #[arg(long, value_name = "METRIC")]
+    pub metric: Option<Metric>,
+    /// The data set, for every metric but the angle
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Settings, where they are not the run's
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Override a setting, such as metric.validation-images=5000; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Trains a found cell from scratch
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  genas retrain --config configs/darts-cifar10.toml --data cifar-10-batches-bin --out runs/a --network cifar
+  genas retrain --cell GENAS_FLATNESS_CIFAR10 --config configs/darts-cifar10.toml \\
+      --data cifar-10-batches-bin --out runs/genas --network cifar --channels 36")]
+pub struct RetrainArgs {
+    /// A name of the zoo, 28 integers, any written form of a genotype, or a file with one
+    /// [default: the genotype that the run found]
+    #[arg(long, value_name = "CELL", allow_hyphen_values = true)]
+    pub cell: Option<String>,
+    /// The run whose genotype is trained [default: --out]
+    #[arg(long, value_name = "RUN", conflicts_with = "cell")]
+    pub run: Option<PathBuf>,
+    /// The network
+    #[arg(long, value_enum)]
+    pub network: NetworkArg,
+    /// Settings, where they are not the run's
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The data set
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The run directory
+    #[arg(long, value_name = "RUN")]
+    pub out: PathBuf,
+    /// Width of the first cell; an even number
+    #[arg(long, value_name = "C", value_parser = even_width, conflicts_with = "target_flops")]
+    pub channels: Option<usize>,
+    /// Number of cells
+    #[arg(long, value_name = "L", value_parser = count(1, 1000))]
+    pub layers: Option<usize>,
+    /// Take the width whose paper FLOPs are nearest: 600M, 0.6G or a number
+    #[arg(long, value_name = "FLOPS", value_parser = flops)]
+    pub target_flops: Option<u64>,
+    /// Continue where the run stopped
+    #[arg(long)]
+    pub resume: bool,
+    /// Override a setting, such as retrain.epochs=100; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Reads a PyTorch checkpoint and writes safetensors
+///
+/// Takes the published checkpoints of GeNAS and of DARTS; PyTorch is not needed.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Example:
+  genas import model_best.pth.tar --cell GENAS_FLATNESS_CIFAR100 --network imagenet \\
+      --channels 46 --classes 1000 --out genas.safetensors")]
+pub struct ImportArgs {
+    /// The checkpoint: .pth or .pth.tar
+    pub checkpoint: PathBuf,
+    /// The cell that it was trained with
+    #[arg(long, value_name = "CELL", allow_hyphen_values = true)]
+    pub cell: String,
+    /// The network
+    #[arg(long, value_enum)]
+    pub network: NetworkArg,
+    /// Width of the first cell; an even number
+    #[arg(long, value_name = "C", value_parser = even_width)]
+    pub channels: usize,
+    /// Number of classes
+    #[arg(long, value_name = "N", value_parser = count(1, 1_000_000))]
+    pub classes: usize,
+    /// Number of cells [default: 14 for imagenet, 20 for cifar]
+    #[arg(long, value_name = "L", value_parser = count(1, 1000))]
+    pub layers: Option<usize>,
+    /// File to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// What an ONNX file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportKind {
+    /// Output `logits`
+    Classifier,
+    /// Outputs `c2` to `c5`, for detectors and segmenters (not yet)
+    Backbone,
+}
+
+/// Number format of an ONNX file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionArg {
+    /// 32-bit floating point
+    Fp32,
+    /// 16-bit floating point (not yet)
+    Fp16,
+    /// 8-bit integers (not yet)
+    Int8,
+}
+
+/// A dimension that an ONNX file leaves free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AxisArg {
+    /// Images per run
+    Batch,
+    /// Image height
+    Height,
+    /// Image width
+    Width,
+    /// No dimension: one image of the network's input size
+    None,
+}
+
+/// Writes a trained network as ONNX and verifies it against burn
+///
+/// The file describes itself (classes, normalisation, input size, genotype, origin): it alone is
+/// enough to evaluate, to deploy, and to train on.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  genas export --run runs/a --onnx a.onnx
+  genas export --weights genas.safetensors --onnx genas.onnx --fold-bn --opset 17
+  genas export --weights a.onnx --onnx b.onnx --dynamic batch,height,width")]
+pub struct ExportArgs {
+    /// File to write
+    #[arg(long, value_name = "FILE")]
+    pub onnx: PathBuf,
+    /// The run whose retrained network is exported
+    #[arg(long, value_name = "RUN", conflicts_with = "weights", required_unless_present = "weights")]
+    pub run: Option<PathBuf>,
+    /// Weights: .safetensors, or an .onnx that genas wrote
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// What the file is for
+    #[arg(long, value_enum, default_value = "classifier")]
+    pub kind: ExportKind,
+    /// Its number format
+    #[arg(long, value_enum, default_value = "fp32")]
+    pub precision: PrecisionArg,
+    /// Fold BatchNorm into the convolutions; the weights cannot be read back then
+    #[arg(long)]
+    pub fold_bn: bool,
+    /// Operator set, 13 to 21
+    #[arg(long, value_name = "N", default_value = "17", value_parser = clap::value_parser!(i64).range(13..=21))]
+    pub opset: i64,
+    /// Dimensions that stay free, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "batch", value_name = "AXES")]
+    pub dynamic: Vec<AxisArg>,
+    /// Class names, one a line, in the order of the logits
+    #[arg(long, value_name = "FILE")]
+    pub classes_file: Option<PathBuf>,
+}
+
+/// Loads a model in ONNX Runtime and compares it with burn
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  genas verify a.onnx                         with the weights in the file itself
+  genas verify folded.onnx --weights a.safetensors")]
+pub struct VerifyArgs {
+    /// A model that genas wrote
+    pub model: PathBuf,
+    /// The weights that it was written from: .safetensors or .onnx
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+}
+
+/// Accuracy of a model file, through ONNX Runtime
+///
+/// Classes are matched by name, or by their sorted order where the names differ and the number does not.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  genas evaluate a.onnx --set cifar10 --data cifar-10-batches-bin
+  genas evaluate b.onnx --set folder --data photos --predictions p.csv --ignore-labels")]
+pub struct EvaluateArgs {
+    /// A model that genas wrote
+    pub model: PathBuf,
+    /// The data set: imagenet, folder, cifar10 or cifar100
+    #[arg(long, value_name = "SET")]
+    pub set: EvalSet,
+    /// Where it is
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Write `file,label,top1,score` of every image
+    #[arg(long, value_name = "CSV")]
+    pub predictions: Option<PathBuf>,
+    /// Compute predictions only, whatever the classes
+    #[arg(long)]
+    pub ignore_labels: bool,
+    /// Images per run
+    #[arg(long, value_name = "N", default_value = "64", value_parser = count(1, 65_536))]
+    pub batch_size: usize,
+}
+
+/// Latency and throughput of a model file
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  genas bench a.onnx
+  genas bench a.onnx --batch 1,32 --threads 1 --provider cpu")]
+pub struct BenchArgs {
+    /// A model that genas wrote
+    pub model: PathBuf,
+    /// Images per run, separated by commas [default: 1,8,64]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = count(1, 65_536))]
+    pub batch: Vec<usize>,
+    /// Seconds per batch size
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
+    pub seconds: f64,
+}
+
+/// Reads a width: FactorizedReduce halves it.
+fn even_width(text: &str) -> Result<usize, String> {
+    const LARGEST: usize = 4096;
+    let width: usize = text.parse().map_err(|_| format!("{text:?} is not a whole number"))?;
+    match width {
+        0 => Err("the width must be 2 or more".to_owned()),
+        _ if width % 2 != 0 => Err("the width must be even: reduction cells halve it".to_owned()),
+        _ if width > LARGEST => Err(format!("the width must be {LARGEST} or less")),
+        _ => Ok(width),
+    }
+}
+
+/// Reads a number in a range.
+fn count(least: usize, most: usize) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync + 'static {
+    move |text| match text.parse() {
+        Ok(n) if (least..=most).contains(&n) => Ok(n),
+        _ => Err(format!("give a whole number from {least} to {most}")),
+    }
+}
+
+/// Reads `600M`, `0.6G`, `580k` or a number.
+fn flops(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no number of operations; give 600M, 0.6G or a number");
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1e3),
+        Some((at, 'm' | 'M')) => (&text[..at], 1e6),
+        Some((at, 'g' | 'G')) => (&text[..at], 1e9),
+        _ => (text, 1.0),
+    };
+    let value = number.trim().parse::<f64>().map_err(|_| wrong())? * unit;
+    if value >= 1.0 && value < 1e15 { Ok(value.round() as u64) } else { Err(wrong()) }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok().filter(|s| (0.0..=3600.0).contains(s));
+    value.ok_or_else(|| "give seconds from 0 to 3600".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn operations_have_units() {
+        for (text, value) in [("600M", 600_000_000), ("0.6G", 600_000_000), ("6e8", 600_000_000), ("580k", 580_000)] {
+            assert_eq!(flops(text), Ok(value), "{text}");
+        }
+        for text in ["", "M", "600X", "-1", "nan", "infG"] {
+            assert!(flops(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn widths_are_even() {
+        assert_eq!(even_width("46"), Ok(46));
+        assert!(even_width("45").is_err_and(|e| e.contains("even")));
+        assert!(even_width("0").is_err() && even_width("x").is_err());
+    }
+}

@@ -1,0 +1,48 @@
+//! `genas search`.
+
+use anyhow::{Result, bail};
+use genas_search::config::ScorerKind;
+use genas_search::search::{SearchResult, search};
+use genas_search::supernet::{read_halves, train};
+use genas_search::RunDir;
+
+use crate::args::{ScorerArg, SearchArgs};
+use crate::context::Ctx;
+use crate::output::fields;
+use crate::supernet::config;
+
+pub fn run(ctx: &Ctx, args: &SearchArgs) -> Result<()> {
+    let result = find(ctx, args)?;
+    ctx.out.result(&result, || {
+        fields(&[
+            ("genotype", result.genotype.to_string()),
+            ("candidate", result.candidate.to_string()),
+            ("score", format!("{} ({})", result.score, result.metric)),
+            ("evaluated", format!("{} ({} failed)", result.evaluated, result.failed)),
+            ("seconds", format!("{:.1}", result.seconds)),
+            ("written", args.out.join("genotype.json").display().to_string()),
+        ])
+    })
+}
+
+/// Trains the supernet if the run has none, then searches.
+pub fn find(ctx: &Ctx, args: &SearchArgs) -> Result<SearchResult> {
+    if args.supernet.is_some() {
+        bail!("--supernet is not built yet; copy RUN/supernet into the new run directory instead");
+    }
+    let mut config = config(ctx, &args.config, &args.set)?;
+    config.metric.name = args.metric.unwrap_or(config.metric.name);
+    config.metric.scorer = match args.scorer {
+        Some(ScorerArg::Ort) => ScorerKind::Ort,
+        Some(ScorerArg::Burn) => ScorerKind::Burn,
+        None => config.metric.scorer,
+    };
+    let halves = read_halves(&config, &args.data)?;
+    let run = RunDir::open(&args.out, &config)?;
+    let devices = ctx.devices()?;
+    if config.metric.name.needs_data() && config.metric.scorer == ScorerKind::Ort {
+        ctx.ensure_runtime()?;
+    }
+    train(&run, &config, &halves, &devices, args.resume, &ctx.observer)?;
+    Ok(search(&run, &config, Some(&halves), &devices, ctx.global.provider, args.resume, &ctx.observer)?)
+}

@@ -1,0 +1,48 @@
+//! `genas supernet`.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+use genas_search::supernet::{read_halves, train};
+use genas_search::{Config, RunDir};
+use serde::Serialize;
+
+use crate::args::SupernetArgs;
+use crate::context::Ctx;
+use crate::output::fields;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Trained {
+    run: String,
+    epochs: usize,
+    seconds: f64,
+}
+
+pub fn run(ctx: &Ctx, args: &SupernetArgs) -> Result<()> {
+    let clock = Instant::now();
+    let config = config(ctx, &args.config, &args.set)?;
+    let halves = read_halves(&config, &args.data)?;
+    let run = RunDir::open(&args.out, &config)?;
+    train(&run, &config, &halves, &ctx.devices()?, args.resume, &ctx.observer)?;
+    let result = Trained {
+        run: args.out.display().to_string(),
+        epochs: config.supernet.epochs,
+        seconds: clock.elapsed().as_secs_f64(),
+    };
+    ctx.out.result(&result, || {
+        fields(&[
+            ("supernet", run.trained().display().to_string()),
+            ("epochs", result.epochs.to_string()),
+            ("seconds", format!("{:.1}", result.seconds)),
+        ])
+    })
+}
+
+/// Reads a configuration; `--seed` overrides its seed.
+pub fn config(ctx: &Ctx, path: &Path, set: &[String]) -> Result<Config> {
+    let mut config = Config::read(path, set)?;
+    config.seed = ctx.global.seed.or(config.seed);
+    Ok(config)
+}

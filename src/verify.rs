@@ -1,0 +1,26 @@
+//! `genas verify`.
+
+use anyhow::Result;
+use genas_export::verify;
+use serde_json::json;
+
+use crate::args::VerifyArgs;
+use crate::context::Ctx;
+use crate::output::fields;
+use crate::weights;
+
+pub fn run(ctx: &Ctx, args: &VerifyArgs) -> Result<()> {
+    // Read first: a file that is no model is said to be that before anything is installed.
+    genas_export::ModelFile::read(&args.model)?;
+    let trained = args.weights.as_deref().map(weights::read).transpose()?;
+    ctx.ensure_runtime()?;
+    let parity = verify(&args.model, trained.as_ref().map(|t| &t.weights))?;
+    let result = json!({ "max_abs_error": parity.max_abs_error, "allowed": parity.allowed, "model": args.model });
+    ctx.out.result(&result, || {
+        fields(&[
+            ("model", args.model.display().to_string()),
+            ("largest difference from burn", format!("{:.1e}", parity.max_abs_error)),
+            ("allowed", format!("{:.1e}", parity.allowed)),
+        ])
+    })
+}

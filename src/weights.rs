@@ -1,0 +1,64 @@
+//! Files of trained networks.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use genas_export::ModelInfo;
+use genas_net::{EvalNet, Network, NetworkKind, Weights, read_weights};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// ImageNet's, which published networks were trained with.
+pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+/// ImageNet's.
+pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// A trained network of one genotype.
+pub struct Trained {
+    pub net: EvalNet,
+    pub weights: Weights,
+    pub info: ModelInfo,
+}
+
+/// Reads `.safetensors`, or `.onnx` that genas wrote.
+pub fn read(path: &Path) -> Result<Trained> {
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("onnx") => {
+            let (weights, net, info) = genas_export::weights_from_onnx(path)?;
+            Ok(Trained { net, weights, info })
+        }
+        Some("pth" | "tar" | "pt") => {
+            bail!("{} is a PyTorch checkpoint; read it with `genas import` first", path.display())
+        }
+        _ => {
+            let (weights, about) = read_weights(path)?;
+            let Network::Eval(net) = about.network else {
+                bail!("{} holds a supernet; give the weights of `genas retrain` or `genas import`", path.display());
+            };
+            let info = info(&net, &about.extra, path).with_context(|| format!("{}: its description", path.display()))?;
+            Ok(Trained { net, weights, info })
+        }
+    }
+}
+
+/// What stands beside the weights, with defaults where the writer left something out.
+fn info(net: &EvalNet, extra: &Map<String, Value>, path: &Path) -> Result<ModelInfo> {
+    let unknown = match net.kind {
+        NetworkKind::Cifar => "unknown, of CIFAR's size",
+        NetworkKind::ImageNet => "unknown, of ImageNet's size",
+    };
+    Ok(ModelInfo {
+        class_names: entry(extra, "class_names")?
+            .unwrap_or_else(|| (0..net.classes).map(|n| format!("class_{n}")).collect()),
+        mean: entry(extra, "mean")?.unwrap_or(IMAGENET_MEAN),
+        std: entry(extra, "std")?.unwrap_or(IMAGENET_STD),
+        input_size: entry(extra, "input_size")?.unwrap_or_else(|| EvalNet::default_image_size(net.kind)),
+        training_data: entry(extra, "training_data")?.unwrap_or_else(|| unknown.to_owned()),
+        source_run: entry(extra, "source_run")?.unwrap_or_else(|| path.display().to_string()),
+    })
+}
+
+fn entry<T: DeserializeOwned>(extra: &Map<String, Value>, key: &str) -> Result<Option<T>> {
+    let value = extra.get(key).filter(|value| !value.is_null());
+    value.map(|value| serde_json::from_value(value.clone()).with_context(|| format!("`{key}` is {value}"))).transpose()
+}

@@ -1,0 +1,176 @@
+//! The binary from outside: results, errors, exit codes.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn genas(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_genas")).args(args).output().unwrap()
+}
+
+/// The one JSON object on stdout.
+fn json(args: &[&str]) -> Value {
+    let output = genas(&[&["--json"], args].concat());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {error}");
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}"));
+    assert!(value.is_object(), "{args:?}");
+    value
+}
+
+/// Fails with the code and a message that holds all parts; stdout stays empty.
+fn fails(args: &[&str], code: i32, parts: &[&str]) {
+    let output = genas(&[&["--json"], args].concat());
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+    assert!(output.stdout.is_empty() && error.starts_with("error: "), "{args:?}: {error}");
+    assert!(!error.contains("panicked"), "{args:?}: {error}");
+    for part in parts {
+        assert!(error.contains(part), "{args:?} says: {error}");
+    }
+}
+
+fn cost<'a>(cell: &'a str, network: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    [&["cost", "--cell", cell, "--network", network], rest].concat()
+}
+
+#[test]
+fn published_costs() {
+    for (cell, channels, params, flops) in [
+        ("GENAS_FLATNESS_CIFAR100", "46", 5_195_205u64, 580_208_040u64),
+        ("dropnas", "46", 5_134_761, 571_166_080),
+    ] {
+        let result = json(&cost(cell, "imagenet", &["--channels", channels]));
+        assert_eq!(result["params"], params);
+        assert!(result["paper_flops"].as_u64().unwrap().abs_diff(flops) as f64 <= 4e-6 * flops as f64);
+        assert_eq!(result["channels"].to_string(), channels);
+    }
+    let cifar = json(&cost("DARTS_V2_CIFAR10", "cifar", &["--channels", "36", "--layers", "20"]));
+    assert_eq!(cifar["params"], 3_349_342);
+}
+
+#[test]
+fn a_target_finds_the_width() {
+    for target in ["580M", "0.58G", "580000000"] {
+        let result = json(&cost("GENAS_FLATNESS_CIFAR100", "imagenet", &["--target-flops", target]));
+        assert_eq!(result["channels"], 46);
+    }
+}
+
+#[test]
+fn a_cell_has_many_forms() {
+    let zoo = json(&["zoo", "show", "GENAS_FLATNESS_CIFAR100"]);
+    let cell = &zoo["cells"][0];
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("genotype.json");
+    std::fs::write(&file, cell["genotype"].to_string()).unwrap();
+    let candidate: Vec<String> = cell["candidate"].as_array().unwrap().iter().map(Value::to_string).collect();
+    let human = format!("normal: {}; reduce: {}", cell["normal"].as_str().unwrap(), cell["reduce"].as_str().unwrap());
+    for form in [candidate.join(","), human, file.display().to_string(), dir.path().display().to_string()] {
+        let result = json(&cost(&form, "imagenet", &["--channels", "46"]));
+        assert_eq!(result["params"], 5_195_205, "{form}");
+    }
+}
+
+#[test]
+fn the_supernet_counts_whole_and_path() {
+    let one = json(&cost("GENAS_FLATNESS_CIFAR10", "supernet", &["--channels", "16"]));
+    let other = json(&cost("DROPNAS", "supernet", &["--channels", "16"]));
+    assert_eq!(one["params"], other["params"]);
+    assert_ne!(one["macs"], other["macs"]);
+}
+
+#[test]
+fn the_zoo_is_listed() {
+    let zoo = json(&["zoo"]);
+    let cells = zoo["cells"].as_array().unwrap();
+    assert!(cells.len() > 10 && !zoo["unpublished"].as_array().unwrap().is_empty());
+    for key in ["name", "space", "normal", "reduce", "source", "paper"] {
+        assert!(cells.iter().all(|cell| cell.get(key).is_some()), "{key}");
+    }
+    let text = String::from_utf8(genas(&["zoo"]).stdout).unwrap();
+    assert!(cells.iter().all(|cell| text.contains(cell["name"].as_str().unwrap())), "{text}");
+    fails(&["zoo", "show", "NO_SUCH_CELL"], 1, &["NO_SUCH_CELL", "nearest"]);
+}
+
+#[test]
+fn wrong_cells_and_sizes_are_named() {
+    let short = ["3"; 27].join(",");
+    let wrong = ["9"; 28].join(",");
+    let width: &[&str] = &["--channels", "46"];
+    fails(&cost("NO_SUCH_CELL", "imagenet", width), 1, &["NO_SUCH_CELL"]);
+    fails(&cost(&short, "imagenet", width), 1, &["27 integers"]);
+    fails(&cost(&wrong, "imagenet", width), 1, &["operation 9"]);
+    fails(&cost("nowhere/genotype.json", "imagenet", width), 1, &["nowhere/genotype.json", "no such file"]);
+    fails(&cost("DROPNAS", "imagenet", &["--channels", "45"]), 2, &["even"]);
+    fails(&cost("DROPNAS", "imagenet", &["--channels", "0"]), 2, &["--channels"]);
+    fails(&cost("DROPNAS", "imagenet", &[]), 2, &["--channels"]);
+    fails(&cost("DROPNAS", "imagenet", &["--channels", "4", "--layers", "0"]), 2, &["--layers"]);
+}
+
+#[test]
+fn usage_errors_are_2_and_help_is_0() {
+    fails(&["no-such-verb"], 2, &["no-such-verb"]);
+    fails(&["--device", "gpu", "zoo"], 2, &["gpu", "cuda:N"]);
+    fails(&["evaluate", "m.onnx", "--set", "imagenet-o", "--data", "."], 2, &["yet", "cifar10"]);
+    fails(&["export", "--onnx", "m.onnx"], 2, &["--weights"]);
+    for args in [&["--help"][..], &["search", "--help"], &["--version"]] {
+        assert_eq!(genas(args).status.code(), Some(0), "{args:?}");
+    }
+}
+
+#[test]
+fn files_that_are_not_what_they_should_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    for name in ["text.onnx", "text.safetensors", "text.pth.tar"] {
+        std::fs::write(at(name), "hello").unwrap();
+    }
+    fails(&["verify", &at("text.onnx")], 1, &["text.onnx"]);
+    fails(&["verify", &at("missing.onnx")], 1, &["missing.onnx"]);
+    fails(&["export", "--onnx", &at("o.onnx"), "--weights", &at("text.safetensors")], 1, &["text.safetensors"]);
+    fails(&["export", "--onnx", &at("o.onnx"), "--weights", &at("text.pth.tar")], 1, &["genas import"]);
+    fails(&["export", "--onnx", &at("o.onnx"), "--run", &at("run")], 1, &["retrain/final.safetensors"]);
+    fails(&["data", "check", &at("nowhere")], 1, &["nowhere"]);
+    let import = ["import", &at("text.pth.tar"), "--cell", "DROPNAS", "--network", "cifar"];
+    let rest = ["--channels", "8", "--classes", "10", "--out", &at("o.safetensors")];
+    fails(&[&import[..], &rest[..]].concat(), 1, &["text.pth.tar"]);
+    assert!(!Path::new(&at("o.onnx")).exists() && !Path::new(&at("o.safetensors")).exists());
+}
+
+#[test]
+fn generated_data_is_read_through() {
+    let dir = tempfile::tempdir().unwrap();
+    let shapes = dir.path().join("shapes").display().to_string();
+    let written = json(&["data", "shapes", &shapes, "--scale", "tiny"]);
+    let cifar = written["paths"]["cifar10"].as_str().unwrap();
+    let report = json(&["data", "check", cifar]);
+    assert_eq!((report["n_images"].as_u64(), report["n_classes"].as_u64()), (Some(1200), Some(10)));
+    assert_eq!(report["kind"], "cifar10");
+    assert!(report["bad"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn the_doctor_answers_everywhere() {
+    let doctor = json(&["doctor"]);
+    for key in ["devices", "providers", "onnxruntime"] {
+        assert!(!doctor[key].is_null(), "{key}");
+    }
+    assert_eq!(doctor["devices"][0]["name"], "cpu");
+}
+
+#[test]
+fn a_reader_that_is_gone_is_no_error() {
+    use std::process::Stdio;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_genas"))
+        .arg("zoo")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0));
+}
