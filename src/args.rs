@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use genas_data::shapes::Scale;
 use genas_net::{DeviceSpec, NetworkKind};
 use genas_runtime::Provider;
@@ -12,7 +12,13 @@ use genas_transfer::EvalSet;
 
 /// Finds CNN cells that generalise, by the flatness of their loss surface, and exports them as ONNX
 #[derive(Debug, Parser)]
-#[command(name = "genas", version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "genas",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 #[command(after_help = "\
 Begin here:
   genas quickstart --out demo                 the whole path on generated data, in minutes
@@ -227,7 +233,7 @@ pub enum ZooAction {
 Examples:
   genas cost --cell GENAS_FLATNESS_CIFAR100 --network imagenet --channels 46
   genas cost --cell RUN/genotype.json --network imagenet --target-flops 600M
-  genas cost --cell \"$(jq -c .candidate RUN/genotype.json)\" --network cifar --channels 36")]
+  genas cost --cell DROPNAS --network cifar --channels 36")]
 pub struct CostArgs {
     /// A name of the zoo, 28 integers, any written form of a genotype, or a file with one
     #[arg(long, value_name = "CELL", allow_hyphen_values = true)]
@@ -315,6 +321,7 @@ pub struct SearchArgs {
 ///
 /// The supernet is a run's, or a file of weights: safetensors, or a published .pth.tar.
 #[derive(Clone, Debug, Args)]
+#[command(group(ArgGroup::new("source").required(true)))]
 #[command(after_help = "\
 Examples:
   genas score --cell GENAS_FLATNESS_CIFAR10 --run runs/a --data cifar-10-batches-bin
@@ -325,10 +332,10 @@ pub struct ScoreArgs {
     #[arg(long, value_name = "CELL", required = true, allow_hyphen_values = true)]
     pub cell: Vec<String>,
     /// The run whose supernet scores
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["weights", "initial"], required_unless_present = "weights")]
+    #[arg(long, value_name = "RUN", group = "source", conflicts_with = "initial")]
     pub run: Option<PathBuf>,
     /// Trained weights of a supernet
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "source")]
     pub weights: Option<PathBuf>,
     /// Its weights before training, which the angle needs
     #[arg(long, value_name = "FILE", requires = "weights")]
@@ -469,6 +476,7 @@ pub enum AxisArg {
 /// The file describes itself (classes, normalisation, input size, genotype, origin): it alone is
 /// enough to evaluate, to deploy, and to train on.
 #[derive(Clone, Debug, Args)]
+#[command(group(ArgGroup::new("source").required(true)))]
 #[command(after_help = "\
 Examples:
   genas export --run runs/a --onnx a.onnx
@@ -479,10 +487,10 @@ pub struct ExportArgs {
     #[arg(long, value_name = "FILE")]
     pub onnx: PathBuf,
     /// The run whose retrained network is exported
-    #[arg(long, value_name = "RUN", conflicts_with = "weights", required_unless_present = "weights")]
+    #[arg(long, value_name = "RUN", group = "source")]
     pub run: Option<PathBuf>,
     /// Weights: .safetensors, or an .onnx that genas wrote
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "source")]
     pub weights: Option<PathBuf>,
     /// What the file is for
     #[arg(long, value_enum, default_value = "classifier")]
@@ -576,7 +584,10 @@ fn even_width(text: &str) -> Result<usize, String> {
 }
 
 /// Reads a number in a range.
-fn count(least: usize, most: usize) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync + 'static {
+fn count(
+    least: usize,
+    most: usize,
+) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync + 'static {
     move |text| match text.parse() {
         Ok(n) if (least..=most).contains(&n) => Ok(n),
         _ => Err(format!("give a whole number from {least} to {most}")),
@@ -613,7 +624,9 @@ mod tests {
 
     #[test]
     fn operations_have_units() {
-        for (text, value) in [("600M", 600_000_000), ("0.6G", 600_000_000), ("6e8", 600_000_000), ("580k", 580_000)] {
+        for (text, value) in
+            [("600M", 600_000_000), ("0.6G", 600_000_000), ("6e8", 600_000_000), ("580k", 580_000)]
+        {
             assert_eq!(flops(text), Ok(value), "{text}");
         }
         for text in ["", "M", "600X", "-1", "nan", "infG"] {

@@ -27,12 +27,15 @@ pub fn run(ctx: &Ctx, args: &CostArgs) -> Result<()> {
     let layers = args.layers.unwrap_or_else(|| kind.map_or(SUPERNET_LAYERS, EvalNet::default_layers));
     let count: Box<dyn Fn(usize) -> CostReport> = match kind {
         Some(kind) => {
-            let net = EvalNet { kind, genotype: genotype.clone(), channels: 0, layers, classes, auxiliary: false };
+            let net =
+                EvalNet { kind, genotype: genotype.clone(), channels: 0, layers, classes, auxiliary: false };
             Box::new(move |channels| eval_cost(&EvalNet { channels, ..net.clone() }, image))
         }
         None => {
             let candidate = Candidate::try_from(&genotype).context("the supernet cannot run this cell")?;
-            Box::new(move |channels| supernet_cost(&Supernet { channels, layers, classes }, &candidate, image))
+            Box::new(move |channels| {
+                supernet_cost(&Supernet { channels, layers, classes }, &candidate, image)
+            })
         }
     };
     let channels = match (args.target_flops, args.channels) {
@@ -103,8 +106,13 @@ fn nearest_width(target: u64, flops: impl Fn(usize) -> u64) -> usize {
 }
 
 /// The width of a cell's network whose FLOPs at its usual image size are nearest to a target.
-#[allow(dead_code, reason = "for `genas retrain --target-flops`")]
-pub fn width_for(genotype: &Genotype, kind: NetworkKind, layers: usize, classes: usize, target: u64) -> usize {
+pub fn width_for(
+    genotype: &Genotype,
+    kind: NetworkKind,
+    layers: usize,
+    classes: usize,
+    target: u64,
+) -> usize {
     let net = EvalNet { kind, genotype: genotype.clone(), channels: 0, layers, classes, auxiliary: false };
     let image = EvalNet::default_image_size(kind);
     nearest_width(target, |channels| eval_cost(&EvalNet { channels, ..net.clone() }, image).paper_flops)
@@ -117,7 +125,9 @@ mod tests {
     #[test]
     fn the_nearest_even_width_is_found() {
         let square = |c: usize| (c * c) as u64;
-        for (target, width) in [(1, 2), (4, 2), (9, 2), (11, 4), (26, 4), (27, 6), (36, 6), (u64::MAX, WIDEST)] {
+        for (target, width) in
+            [(1, 2), (4, 2), (9, 2), (11, 4), (26, 4), (27, 6), (36, 6), (u64::MAX, WIDEST)]
+        {
             assert_eq!(nearest_width(target, square), width, "{target}");
         }
     }

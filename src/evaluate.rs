@@ -21,7 +21,8 @@ pub fn run(ctx: &Ctx, args: &EvaluateArgs) -> Result<()> {
         write_predictions(path, &evaluation.predictions)?;
     }
     ctx.out.result(&evaluation, || {
-        let percent = |fraction: Option<f64>| fraction.map_or("-".to_owned(), |f| format!("{:.2} %", 100.0 * f));
+        let percent =
+            |fraction: Option<f64>| fraction.map_or("-".to_owned(), |f| format!("{:.2} %", 100.0 * f));
         fields(&[
             ("top-1", percent(evaluation.top1)),
             ("top-5", percent(evaluation.top5)),

@@ -40,9 +40,9 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::print_error(&error);
-            let interrupted = error.chain().any(|cause| {
-                matches!(cause.downcast_ref::<SearchError>(), Some(SearchError::Interrupted))
-            });
+            let interrupted = error
+                .chain()
+                .any(|cause| matches!(cause.downcast_ref::<SearchError>(), Some(SearchError::Interrupted)));
             if interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
         }
     }
@@ -62,8 +62,10 @@ fn run() -> anyhow::Result<ExitCode> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
         pool.build_global().context("cannot start the threads")?;
     }
-    let resumable =
-        matches!(cli.verb, Verb::Quickstart(_) | Verb::Supernet(_) | Verb::Search(_) | Verb::Retrain(_) | Verb::Score(_));
+    let resumable = matches!(
+        cli.verb,
+        Verb::Quickstart(_) | Verb::Supernet(_) | Verb::Search(_) | Verb::Retrain(_) | Verb::Score(_)
+    );
     let ctx = Ctx::new(cli.global, resumable)?;
     match &cli.verb {
         Verb::Quickstart(args) => quickstart::run(&ctx, args),

@@ -100,7 +100,8 @@ impl Observer for Progress {
             bar
         });
         let started = Instant::now();
-        *self.phase() = Some(Phase { name: name.to_owned(), total, before: done, started, last_line: None, bar });
+        *self.phase() =
+            Some(Phase { name: name.to_owned(), total, before: done, started, last_line: None, bar });
     }
 
     fn advance(&self, done: u64, note: &str) {
@@ -143,7 +144,8 @@ impl Phase {
         }
         let newly = done.saturating_sub(self.before);
         if newly > 0 {
-            let seconds = self.started.elapsed().as_secs_f64() / newly as f64 * self.total.saturating_sub(done) as f64;
+            let seconds =
+                self.started.elapsed().as_secs_f64() / newly as f64 * self.total.saturating_sub(done) as f64;
             line.push_str(&format!("  ETA {}", clock(seconds)));
         }
         line
@@ -167,8 +169,14 @@ mod tests {
     #[test]
     fn lines_say_where_a_resumed_task_stands() {
         let started = Instant::now().checked_sub(Duration::from_secs(20)).unwrap();
-        let phase =
-            Phase { name: "supernet".to_owned(), total: 100, before: 40, started, last_line: None, bar: None };
+        let phase = Phase {
+            name: "supernet".to_owned(),
+            total: 100,
+            before: 40,
+            started,
+            last_line: None,
+            bar: None,
+        };
         assert_eq!(phase.line(50, "loss 1.2"), "supernet 50/100 (50%)  loss 1.2  ETA 1m40s");
         assert_eq!(phase.line(40, ""), "supernet 40/100 (40%)");
         assert_eq!([5.0, 65.0, 7300.0].map(clock), ["5s", "1m05s", "2h01m"]);

@@ -31,7 +31,7 @@ pub fn run(ctx: &Ctx, args: &QuickstartArgs) -> Result<()> {
     let devices = ctx.devices()?;
     let data = args.out.join("shapes");
     let seed = streams(&config).seed();
-    let paths = write_shapes(&data, Scale::Tiny, seed, &ctx.observer.counter("shapes"))?;
+    let paths = write_shapes(&data, Scale::Small, seed, &ctx.observer.counter("shapes"))?;
     let cifar: &Path = &paths.cifar10;
     let run = RunDir::open(&args.out.join("run"), &config)?;
     let halves = read_halves(&config, cifar)?;
@@ -79,7 +79,10 @@ pub fn run(ctx: &Ctx, args: &QuickstartArgs) -> Result<()> {
                 row("score", format!("{:.6e} ({}, {} cells)", found.score, found.metric, found.evaluated)),
                 row("scoring", format!("{search_seconds:.1} s")),
                 row("top-1 of the ONNX model", format!("{:.1} %", 100.0 * top1)),
-                row("chance", format!("{:.1} %; the network is {:.1} times better", 100.0 * chance, top1 / chance)),
+                row(
+                    "chance",
+                    format!("{:.1} %; the network is {:.1} times better", 100.0 * chance, top1 / chance),
+                ),
                 row("ONNX against burn", format!("{:.1e} at most", report.max_abs_error)),
                 row("total", format!("{seconds:.1} s")),
                 row("run", run.root().display().to_string()),

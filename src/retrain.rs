@@ -1,14 +1,14 @@
 //! `genas retrain`.
 
 use anyhow::Result;
-use genas_net::{Cost, EvalNet, NetworkKind};
+use genas_net::NetworkKind;
 use genas_search::retrain::{RetrainResult, retrain};
 use genas_search::{Config, RunDir};
-use genas_space::Genotype;
 
 use crate::args::RetrainArgs;
 use crate::cell;
 use crate::context::Ctx;
+use crate::cost::width_for;
 use crate::output::fields;
 use crate::supernet::config;
 
@@ -42,24 +42,11 @@ pub fn train(ctx: &Ctx, args: &RetrainArgs) -> Result<RetrainResult> {
     settings.retrain.layers = args.layers.unwrap_or(settings.retrain.layers);
     settings.retrain.channels = args.channels.unwrap_or(settings.retrain.channels);
     if let Some(target) = args.target_flops {
-        settings.retrain.channels = width(&genotype, kind, &settings, target);
+        let classes = if kind == NetworkKind::ImageNet { 1000 } else { 10 };
+        settings.retrain.channels = width_for(&genotype, kind, settings.retrain.layers, classes, target);
         ctx.detail(&format!("width for {target} FLOPs: {}", settings.retrain.channels));
     }
     let devices = ctx.devices()?;
     let directory = args.out.join("retrain");
     Ok(retrain(&directory, genotype, kind, &settings, &args.data, &devices, args.resume, &ctx.observer)?)
-}
-
-/// The even width whose FLOPs (the paper's count) are nearest to `target`.
-fn width(genotype: &Genotype, kind: NetworkKind, settings: &Config, target: u64) -> usize {
-    let side = settings.data.image_size;
-    let flops = |channels: usize| {
-        let genotype = genotype.clone();
-        let net = EvalNet { kind, genotype, channels, layers: settings.retrain.layers, classes: 1000, auxiliary: false };
-        Cost::of([3, side, side], |i, x| {
-            net.forward(i, x);
-        })
-        .paper_flops
-    };
-    (1..=512).map(|half| 2 * half).min_by_key(|&c| flops(c).abs_diff(target)).unwrap_or(2)
 }

@@ -13,6 +13,9 @@ pub fn run(ctx: &Ctx, args: &RuntimeArgs) -> Result<()> {
     ctx.observer.message(&format!("installing ONNX Runtime {VERSION}"));
     let installed = install(InstallOptions { cuda: *cuda, wheel: wheel.clone() })?;
     ctx.out.result(&installed, || {
-        fields(&[("library", installed.library.display().to_string()), ("version", installed.version.clone())])
+        fields(&[
+            ("library", installed.library.display().to_string()),
+            ("version", installed.version.clone()),
+        ])
     })
 }

@@ -32,7 +32,8 @@ pub fn run(ctx: &Ctx, args: &ScoreArgs) -> Result<()> {
         Scorer::new(net, trained, initial, halves.as_ref(), &settings, &ctx.devices()?, ctx.global.provider)?;
     let mut results = Vec::new();
     for (index, text) in args.cell.iter().enumerate() {
-        let candidate = Candidate::try_from(&cell::resolve(text)?).with_context(|| format!("--cell {text}"))?;
+        let candidate =
+            Candidate::try_from(&cell::resolve(text)?).with_context(|| format!("--cell {text}"))?;
         let parts = scorer.score(&candidate, index as u64)?;
         results.push(describe(text, &candidate, &parts, parts.combined(&settings.metric)));
     }

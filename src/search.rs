@@ -1,10 +1,10 @@
 //! `genas search`.
 
 use anyhow::{Result, bail};
+use genas_search::RunDir;
 use genas_search::config::ScorerKind;
 use genas_search::search::{SearchResult, search};
 use genas_search::supernet::{read_halves, train};
-use genas_search::RunDir;
 
 use crate::args::{ScorerArg, SearchArgs};
 use crate::context::Ctx;

@@ -15,7 +15,8 @@ pub fn run(ctx: &Ctx, args: &VerifyArgs) -> Result<()> {
     let trained = args.weights.as_deref().map(weights::read).transpose()?;
     ctx.ensure_runtime()?;
     let parity = verify(&args.model, trained.as_ref().map(|t| &t.weights))?;
-    let result = json!({ "max_abs_error": parity.max_abs_error, "allowed": parity.allowed, "model": args.model });
+    let result =
+        json!({ "max_abs_error": parity.max_abs_error, "allowed": parity.allowed, "model": args.model });
     ctx.out.result(&result, || {
         fields(&[
             ("model", args.model.display().to_string()),

@@ -33,9 +33,13 @@ pub fn read(path: &Path) -> Result<Trained> {
         _ => {
             let (weights, about) = read_weights(path)?;
             let Network::Eval(net) = about.network else {
-                bail!("{} holds a supernet; give the weights of `genas retrain` or `genas import`", path.display());
+                bail!(
+                    "{} holds a supernet; give the weights of `genas retrain` or `genas import`",
+                    path.display()
+                );
             };
-            let info = info(&net, &about.extra, path).with_context(|| format!("{}: its description", path.display()))?;
+            let info = info(&net, &about.extra, path)
+                .with_context(|| format!("{}: its description", path.display()))?;
             Ok(Trained { net, weights, info })
         }
     }
@@ -60,5 +64,7 @@ fn info(net: &EvalNet, extra: &Map<String, Value>, path: &Path) -> Result<ModelI
 
 fn entry<T: DeserializeOwned>(extra: &Map<String, Value>, key: &str) -> Result<Option<T>> {
     let value = extra.get(key).filter(|value| !value.is_null());
-    value.map(|value| serde_json::from_value(value.clone()).with_context(|| format!("`{key}` is {value}"))).transpose()
+    value
+        .map(|value| serde_json::from_value(value.clone()).with_context(|| format!("`{key}` is {value}")))
+        .transpose()
 }

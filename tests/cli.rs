@@ -66,7 +66,8 @@ fn a_cell_has_many_forms() {
     let file = dir.path().join("genotype.json");
     std::fs::write(&file, cell["genotype"].to_string()).unwrap();
     let candidate: Vec<String> = cell["candidate"].as_array().unwrap().iter().map(Value::to_string).collect();
-    let human = format!("normal: {}; reduce: {}", cell["normal"].as_str().unwrap(), cell["reduce"].as_str().unwrap());
+    let human =
+        format!("normal: {}; reduce: {}", cell["normal"].as_str().unwrap(), cell["reduce"].as_str().unwrap());
     for form in [candidate.join(","), human, file.display().to_string(), dir.path().display().to_string()] {
         let result = json(&cost(&form, "imagenet", &["--channels", "46"]));
         assert_eq!(result["params"], 5_195_205, "{form}");
@@ -114,7 +115,9 @@ fn usage_errors_are_2_and_help_is_0() {
     fails(&["no-such-verb"], 2, &["no-such-verb"]);
     fails(&["--device", "gpu", "zoo"], 2, &["gpu", "cuda:N"]);
     fails(&["evaluate", "m.onnx", "--set", "imagenet-o", "--data", "."], 2, &["yet", "cifar10"]);
-    fails(&["export", "--onnx", "m.onnx"], 2, &["--weights"]);
+    fails(&["export", "--onnx", "m.onnx"], 2, &["--run", "--weights"]);
+    fails(&["export", "--onnx", "m.onnx", "--run", "a", "--weights", "b"], 2, &["--weights"]);
+    fails(&["score", "--cell", "DROPNAS"], 2, &["--run", "--weights"]);
     for args in [&["--help"][..], &["search", "--help"], &["--version"]] {
         assert_eq!(genas(args).status.code(), Some(0), "{args:?}");
     }
@@ -129,7 +132,11 @@ fn files_that_are_not_what_they_should_be() {
     }
     fails(&["verify", &at("text.onnx")], 1, &["text.onnx"]);
     fails(&["verify", &at("missing.onnx")], 1, &["missing.onnx"]);
-    fails(&["export", "--onnx", &at("o.onnx"), "--weights", &at("text.safetensors")], 1, &["text.safetensors"]);
+    fails(
+        &["export", "--onnx", &at("o.onnx"), "--weights", &at("text.safetensors")],
+        1,
+        &["text.safetensors"],
+    );
     fails(&["export", "--onnx", &at("o.onnx"), "--weights", &at("text.pth.tar")], 1, &["genas import"]);
     fails(&["export", "--onnx", &at("o.onnx"), "--run", &at("run")], 1, &["retrain/final.safetensors"]);
     fails(&["data", "check", &at("nowhere")], 1, &["nowhere"]);

@@ -55,9 +55,8 @@ pub(crate) fn f32_bytes(values: &[f32]) -> Vec<u8> {
 
 /// All entries of `weights`.
 pub(crate) fn weights_tensors(weights: &Weights) -> Vec<RawTensor> {
-    let entry = |e: &crate::layout::Entry| {
-        (e.name.clone(), Dtype::F32, e.shape.clone(), f32_bytes(weights.slice(e)))
-    };
+    let entry =
+        |e: &crate::layout::Entry| (e.name.clone(), Dtype::F32, e.shape.clone(), f32_bytes(weights.slice(e)));
     weights.layout().entries().iter().map(entry).collect()
 }
 
@@ -66,7 +65,9 @@ pub(crate) fn write_tensors(path: &Path, tensors: Vec<RawTensor>, metadata: Stri
     let format = |e: safetensors::SafeTensorError| NetError::format(path, e.to_string());
     let views = tensors
         .iter()
-        .map(|(name, dtype, shape, bytes)| Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?)))
+        .map(|(name, dtype, shape, bytes)| {
+            Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?))
+        })
         .collect::<Result<Vec<_>, _>>()
         .map_err(format)?;
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), metadata)]);
@@ -92,9 +93,13 @@ pub(crate) fn parse_tensors<'a>(path: &Path, bytes: &'a [u8]) -> Result<(SafeTen
     };
     let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-    let metadata = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY)).cloned().ok_or_else(|| {
-        NetError::format(path, "a safetensors file that genas did not write: it lacks the description of its network")
-    })?;
+    let metadata =
+        header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY)).cloned().ok_or_else(|| {
+            NetError::format(
+                path,
+                "a safetensors file that genas did not write: it lacks the description of its network",
+            )
+        })?;
     Ok((tensors, metadata))
 }
 

@@ -57,7 +57,9 @@ impl Devices {
     pub fn resolve(spec: DeviceSpec) -> Result<Self, NetError> {
         match spec {
             DeviceSpec::Cpu => Ok(Self::cpu()),
-            DeviceSpec::Cuda(index) => cuda(index).map_err(|e| NetError::Device(format!("--device {spec}: {e}"))),
+            DeviceSpec::Cuda(index) => {
+                cuda(index).map_err(|e| NetError::Device(format!("--device {spec}: {e}")))
+            }
             DeviceSpec::Auto => Ok(cuda(0).unwrap_or_else(|_| Self::cpu())),
         }
     }
@@ -109,9 +111,18 @@ fn cuda(_: usize) -> Result<Devices, String> {
 #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
 fn driver_present() -> bool {
     let from_env = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
-    let usual = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/lib/wsl/lib"];
+    let usual = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/usr/lib64",
+        "/usr/lib",
+        "/usr/lib/wsl/lib",
+    ];
     let usual = usual.iter().chain(&["/usr/local/nvidia/lib64", "/usr/local/cuda/compat"]);
-    from_env.split(':').chain(usual.copied()).any(|d| !d.is_empty() && Path::new(d).join("libcuda.so.1").exists())
+    from_env
+        .split(':')
+        .chain(usual.copied())
+        .any(|d| !d.is_empty() && Path::new(d).join("libcuda.so.1").exists())
 }
 
 #[cfg(test)]

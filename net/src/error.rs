@@ -27,7 +27,9 @@ pub enum NetError {
     #[error("{0}")]
     Device(String),
     /// Training produced a number that is not finite.
-    #[error("the {what} became {value} at step {step}: the run stops before the weights are spoiled; try a lower learning rate or gradient clipping")]
+    #[error(
+        "the {what} became {value} at step {step}: the run stops before the weights are spoiled; try a lower learning rate or gradient clipping"
+    )]
     NotFinite {
         /// `loss` or `gradient norm`.
         what: &'static str,

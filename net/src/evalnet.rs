@@ -90,7 +90,11 @@ impl EvalNet {
 
     /// Indices of the cells that end the stages of stride 8, 16 and 32 (ImageNet network).
     pub fn stage_ends(&self) -> [usize; 3] {
-        [(self.layers / 3).saturating_sub(1), (2 * self.layers / 3).saturating_sub(1), self.layers.saturating_sub(1)]
+        [
+            (self.layers / 3).saturating_sub(1),
+            (2 * self.layers / 3).saturating_sub(1),
+            self.layers.saturating_sub(1),
+        ]
     }
 
     /// Images `[n, 3, h, w]` to the maps after the stem and after every cell.
@@ -98,7 +102,8 @@ impl EvalNet {
         let (stem, mut s0, mut s1) = self.stem(i, x);
         let mut cells = Vec::with_capacity(self.layers);
         for (n, shape) in self.shapes().iter().enumerate() {
-            let out = i.scope(&format!("cells.{n}"), |i| cell(i, self.cell(shape.reduction), shape, &s0, &s1));
+            let out =
+                i.scope(&format!("cells.{n}"), |i| cell(i, self.cell(shape.reduction), shape, &s0, &s1));
             cells.push(out.clone());
             (s0, s1) = (s1, out);
         }
@@ -109,7 +114,11 @@ impl EvalNet {
     pub fn classify<I: Interpreter>(&self, i: &mut I, taps: &Taps<I::Value>) -> I::Value {
         let last = taps.cells.last().unwrap_or(&taps.stem);
         let pooled = i.global_avg_pool(last);
-        i.linear("classifier", &Linear { c_in: self.width_after(self.layers - 1), c_out: self.classes }, &pooled)
+        i.linear(
+            "classifier",
+            &Linear { c_in: self.width_after(self.layers - 1), c_out: self.classes },
+            &pooled,
+        )
     }
 
     /// Images to logits.
@@ -119,7 +128,11 @@ impl EvalNet {
     }
 
     /// Images to logits and, if the network has the head, auxiliary logits: the forward of training.
-    pub fn forward_with_auxiliary<I: Interpreter>(&self, i: &mut I, x: &I::Value) -> (I::Value, Option<I::Value>) {
+    pub fn forward_with_auxiliary<I: Interpreter>(
+        &self,
+        i: &mut I,
+        x: &I::Value,
+    ) -> (I::Value, Option<I::Value>) {
         let taps = self.features(i, x);
         let auxiliary = self.auxiliary.then(|| {
             let n = self.auxiliary_cell();
@@ -183,7 +196,13 @@ impl EvalNet {
     }
 }
 
-fn cell<I: Interpreter>(i: &mut I, genes: &Cell, shape: &CellShape, s0: &I::Value, s1: &I::Value) -> I::Value {
+fn cell<I: Interpreter>(
+    i: &mut I,
+    genes: &Cell,
+    shape: &CellShape,
+    s0: &I::Value,
+    s1: &I::Value,
+) -> I::Value {
     let mut states = preprocess(i, shape, s0, s1).to_vec();
     let mut position = 0;
     for inputs in &genes.nodes {

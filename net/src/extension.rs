@@ -9,7 +9,9 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::autodiff::{Autodiff, NodeId};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{AutodiffBackend, Backend, Dispatch, DispatchDevice, Flex, TensorMetadata, backend_extension};
+use burn::backend::{
+    AutodiffBackend, Backend, Dispatch, DispatchDevice, Flex, TensorMetadata, backend_extension,
+};
 use burn::tensor::{Device, Tensor, TensorData};
 use genas_kernels::pool::PoolShape;
 use genas_kernels::{ConvShape, batch_norm, dense, depthwise, pointwise, pool, subsample as sub};
@@ -230,9 +232,7 @@ impl KernelGradients for Flex {
                             depthwise::backward_weight(x, g, &s, rectify),
                         ),
                         Kind::Pointwise => pointwise::backward(x, w, g, s.n, s.ci, s.co, s.h * s.w, rectify),
-                        Kind::Dense => {
-                            (dense::backward_input(g, w, &s), dense::backward_weight(x, g, &s))
-                        }
+                        Kind::Dense => (dense::backward_input(g, w, &s), dense::backward_weight(x, g, &s)),
                     }
                 })
             })
@@ -385,7 +385,8 @@ impl<B: KernelGradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         beta: FloatTensor<Self>,
         eps: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        match BatchNormBackward.prepare::<C>([x.node(), gamma.node(), beta.node()]).compute_bound().stateful() {
+        match BatchNormBackward.prepare::<C>([x.node(), gamma.node(), beta.node()]).compute_bound().stateful()
+        {
             OpsKind::Tracked(mut prepared) => {
                 let (saved_x, saved_gamma) = (prepared.checkpoint(&x), prepared.checkpoint(&gamma));
                 let (y, mean, variance) =
@@ -415,7 +416,9 @@ impl<B: KernelGradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
     fn k_avg_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self> {
         let [_, _, h, w] = x.shape().dims();
         match AvgPoolBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish(([h, w], pool), B::k_avg_pool(x.into_primitive(), pool)),
+            OpsKind::Tracked(prepared) => {
+                prepared.finish(([h, w], pool), B::k_avg_pool(x.into_primitive(), pool))
+            }
             OpsKind::UnTracked(prepared) => prepared.finish(B::k_avg_pool(x.into_primitive(), pool)),
         }
     }

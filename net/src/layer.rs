@@ -22,7 +22,15 @@ pub struct Conv {
 impl Conv {
     /// A dense square convolution.
     pub fn dense(c_in: usize, c_out: usize, kernel: usize, stride: usize, padding: usize) -> Self {
-        Self { c_in, c_out, kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2], dilation: 1, groups: 1 }
+        Self {
+            c_in,
+            c_out,
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [padding; 2],
+            dilation: 1,
+            groups: 1,
+        }
     }
 
     /// A 1x1 convolution of stride 1.

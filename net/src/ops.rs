@@ -17,7 +17,12 @@ pub(crate) fn relu_conv_bn<I: Interpreter>(i: &mut I, c_in: usize, c_out: usize,
 }
 
 /// ReLU, FactorizedReduce, BatchNorm: halves the size.
-pub(crate) fn factorized_reduce<I: Interpreter>(i: &mut I, c_in: usize, c_out: usize, x: &I::Value) -> I::Value {
+pub(crate) fn factorized_reduce<I: Interpreter>(
+    i: &mut I,
+    c_in: usize,
+    c_out: usize,
+    x: &I::Value,
+) -> I::Value {
     let x = i.relu(x);
     let x = i.factorized_reduce(c_in, c_out, &x);
     i.batch_norm("bn", &BatchNorm::new(c_out), &x)

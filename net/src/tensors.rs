@@ -7,7 +7,9 @@ use crate::layout::Scope;
 use crate::ops::BN_EPS;
 use crate::weights::Weights;
 use burn::tensor::Gradients;
-use burn::tensor::module::{adaptive_avg_pool2d, avg_pool2d, batch_norm, batch_norm_train, conv2d, max_pool2d};
+use burn::tensor::module::{
+    adaptive_avg_pool2d, avg_pool2d, batch_norm, batch_norm_train, conv2d, max_pool2d,
+};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use rand::RngExt;
@@ -91,7 +93,15 @@ impl<'a> Tensors<'a> {
     /// `device` must record gradients (`Devices::recording`) for [`Mode::Train`].
     pub fn new(weights: &'a Weights, device: Device, mode: Mode) -> Self {
         let kernels = extension::supported(&device);
-        Self { weights, device, kernels, mode, scope: Scope::default(), leaves: HashMap::new(), stats: Vec::new() }
+        Self {
+            weights,
+            device,
+            kernels,
+            mode,
+            scope: Scope::default(),
+            leaves: HashMap::new(),
+            stats: Vec::new(),
+        }
     }
 
     /// Computes with burn's own operations everywhere: what the CPU kernels are tested against.
@@ -148,7 +158,11 @@ impl<'a> Tensors<'a> {
         let entry = &self.weights.layout().entries()[position];
         let data = TensorData::new(self.weights.slice(entry).to_vec(), entry.shape.clone());
         let tensor = Tensor::from_data(data, &self.device);
-        if matches!(self.mode, Mode::Train { .. }) && entry.role.is_parameter() { tensor.require_grad() } else { tensor }
+        if matches!(self.mode, Mode::Train { .. }) && entry.role.is_parameter() {
+            tensor.require_grad()
+        } else {
+            tensor
+        }
     }
 
     fn one(&mut self, name: &str) -> Tensor<1> {

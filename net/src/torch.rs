@@ -117,7 +117,9 @@ pub fn read_torch(path: &Path, layout: Arc<Layout>) -> Result<(Weights, Vec<Stri
     if !missing.is_empty() || !unknown.is_empty() {
         let list = |names: &[String]| match names {
             [] => "none".to_owned(),
-            [first, rest @ ..] => format!("{} ({first}{})", names.len(), if rest.is_empty() { "" } else { ", ..." }),
+            [first, rest @ ..] => {
+                format!("{} ({first}{})", names.len(), if rest.is_empty() { "" } else { ", ..." })
+            }
         };
         return Err(NetError::format(
             path,
@@ -142,9 +144,8 @@ fn open(path: &Path) -> Result<HashMap<String, Tensor>, NetError> {
         return Ok(reader.into_tensors());
     }
     // Some archives fool the detection of their start (burn-notes.md); a fresh copy reads well.
-    let broken = |reason: String| {
-        NetError::format(path, format!("not a PyTorch checkpoint, or damaged ({reason})"))
-    };
+    let broken =
+        |reason: String| NetError::format(path, format!("not a PyTorch checkpoint, or damaged ({reason})"));
     let copy = repack(path).map_err(|e| broken(e.to_string()))?;
     let result = PytorchReader::from_reader(copy.as_slice(), Some("state_dict"))
         .or_else(|_| PytorchReader::from_reader(copy.as_slice(), None));
@@ -158,7 +159,8 @@ fn repack(path: &Path) -> Result<Vec<u8>, zip::result::ZipError> {
     let mut target = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for n in 0..source.len() {
         let mut entry = source.by_index(n)?;
-        let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        let stored =
+            zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
         let name = entry.name()?.into_owned();
         target.start_file(name, stored)?;
         let mut bytes = Vec::new();
@@ -180,9 +182,14 @@ mod tests {
         let mut seen = HashSet::new();
         for entry in layout.entries() {
             let name = torch_name(&entry.name, layout);
-            let ours = ["edges", "ops", "depthwise", "pointwise", "stem.conv", "stem.bn", "conv1", "auxiliary."];
+            let ours =
+                ["edges", "ops", "depthwise", "pointwise", "stem.conv", "stem.bn", "conv1", "auxiliary."];
             let parts: Vec<&str> = name.split('.').collect();
-            assert!(!ours.iter().any(|o| parts.contains(o) || name.starts_with(o)), "{} -> {name}", entry.name);
+            assert!(
+                !ours.iter().any(|o| parts.contains(o) || name.starts_with(o)),
+                "{} -> {name}",
+                entry.name
+            );
             assert!(seen.insert(name.clone()), "{name} stands for two entries, {} among them", entry.name);
         }
         assert_eq!(seen.len(), layout.entries().len());

@@ -1,6 +1,8 @@
 //! SGD over a network's host weights, one step at a time, and its state on disk.
 
-use crate::checkpoint::{WeightsFile, f32_bytes, fill_weights, parse_tensors, read_f32, weights_tensors, write_tensors};
+use crate::checkpoint::{
+    WeightsFile, f32_bytes, fill_weights, parse_tensors, read_f32, weights_tensors, write_tensors,
+};
 use crate::error::NetError;
 use crate::layout::Layout;
 use crate::ops::BN_MOMENTUM;
@@ -91,7 +93,13 @@ impl Trainer {
     pub fn new(weights: Weights) -> Self {
         let n = weights.layout().n_parameters();
         let used = vec![false; weights.layout().entries().len()];
-        Self { weights, velocity: vec![0.0; n], used, gradients: vec![0.0; n], state: TrainerState::default() }
+        Self {
+            weights,
+            velocity: vec![0.0; n],
+            used,
+            gradients: vec![0.0; n],
+            state: TrainerState::default(),
+        }
     }
 
     /// One step: `forward` builds the loss (one element) on a gradient-recording `device`.
@@ -127,8 +135,11 @@ impl Trainer {
         }
         // PyTorch's clip_grad_norm_.
         let scale = sgd.clip.map_or(1.0, |max| (max / (gradient_norm + 1e-6)).min(1.0)) as f32;
-        let config =
-            genas_kernels::sgd::Sgd { lr: rate as f32, momentum: sgd.momentum, weight_decay: sgd.weight_decay };
+        let config = genas_kernels::sgd::Sgd {
+            lr: rate as f32,
+            momentum: sgd.momentum,
+            weight_decay: sgd.weight_decay,
+        };
         for (position, entry) in layout.entries().iter().enumerate().filter(|(_, e)| e.role.is_parameter()) {
             self.used[position] |= touched[position];
             let moves = match sgd.unsampled {
@@ -195,7 +206,10 @@ impl Trainer {
         let mut trainer = Self::new(weights);
         let part = |name: &str, bytes: usize| match tensors.tensor(name) {
             Ok(t) if t.data().len() == bytes => Ok(t.data().to_vec()),
-            _ => Err(NetError::format(path, format!("its optimizer state {name} is missing or of another size"))),
+            _ => Err(NetError::format(
+                path,
+                format!("its optimizer state {name} is missing or of another size"),
+            )),
         };
         read_f32(&part(VELOCITY, 4 * trainer.velocity.len())?, &mut trainer.velocity);
         let used = part(USED, trainer.used.len())?;

@@ -34,8 +34,11 @@ impl Weights {
 
     /// Zeros, but BatchNorm scale and variance 1.
     pub fn neutral(layout: Arc<Layout>) -> Self {
-        let mut weights =
-            Self { parameters: vec![0.0; layout.n_parameters()], buffers: vec![0.0; layout.n_buffers()], layout };
+        let mut weights = Self {
+            parameters: vec![0.0; layout.n_parameters()],
+            buffers: vec![0.0; layout.n_buffers()],
+            layout,
+        };
         let layout = weights.layout.clone();
         for entry in layout.entries().iter().filter(|e| matches!(e.role, Role::Gamma | Role::RunningVar)) {
             weights.slice_mut(entry).fill(1.0);

@@ -36,7 +36,8 @@ fn imagenet_networks_cost_exactly_what_the_published_code_counts() {
         let report = cost(entry, NetworkKind::ImageNet, channels);
         assert_eq!((report.params, report.paper_flops), (params, flops), "{}", entry.name);
         // The paper's rule differs from plain multiply-accumulates in the classifier alone.
-        let inputs = (report.params - network(entry, NetworkKind::ImageNet, channels).params_below()) / 1000 - 1;
+        let inputs =
+            (report.params - network(entry, NetworkKind::ImageNet, channels).params_below()) / 1000 - 1;
         assert_eq!(report.paper_flops - report.macs, (inputs - 1) * 1000, "{}", entry.name);
         checked += 1;
     }
@@ -64,7 +65,11 @@ fn imagenet_networks_cost_what_rounded_figures_say() {
         let Some((channels, params_m, flops_m)) = entry.check_rounded else { continue };
         let report = cost(entry, NetworkKind::ImageNet, channels);
         let (params, flops) = (report.params as f64 / 1e6, report.paper_flops as f64 / 1e6);
-        assert!((params - params_m).abs() <= 0.000_5 + 1e-9, "{}: {params} M, expected {params_m} M", entry.name);
+        assert!(
+            (params - params_m).abs() <= 0.000_5 + 1e-9,
+            "{}: {params} M, expected {params_m} M",
+            entry.name
+        );
         assert!((flops - flops_m).abs() <= 0.05 + 1e-9, "{}: {flops} M, expected {flops_m} M", entry.name);
         checked += 1;
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use genas_net::{Devices, EvalNet, Feature, Mode, NetworkKind, Path, Supernet, Tensors, Weights, cross_entropy};
+use genas_net::{
+    Devices, EvalNet, Feature, Mode, NetworkKind, Path, Supernet, Tensors, Weights, cross_entropy,
+};
 use genas_space::{Candidate, Streams, random_candidate};
 use rand::RngExt;
 
@@ -62,7 +64,8 @@ impl Net {
         let mut gradients = loss.backward();
         let mut found = Vec::new();
         i.visit_gradients(&mut gradients, |position, values| found.push((position, values.to_vec())));
-        let statistics = i.take_statistics().into_iter().map(|s| (s.mean_entry, s.mean, s.variance)).collect();
+        let statistics =
+            i.take_statistics().into_iter().map(|s| (s.mean_entry, s.mean, s.variance)).collect();
         Step { loss: loss.into_scalar(), gradients: found, statistics }
     }
 

@@ -95,7 +95,9 @@ fn supernet_steps_are_those_of_pytorch() {
     let npz = dir.join("supernet_c8.npz");
     let (images, labels) = (Array::read(&npz, "train_x"), Array::read(&npz, "train_y"));
     let device = Devices::cpu().recording();
-    for (key, unsampled) in [("zero_filled", UnsampledOps::ZeroFilled), ("skip_unused", UnsampledOps::SkipUnused)] {
+    for (key, unsampled) in
+        [("zero_filled", UnsampledOps::ZeroFilled), ("skip_unused", UnsampledOps::SkipUnused)]
+    {
         let sgd = SgdConfig { momentum: 0.9, weight_decay: 3e-4, clip: Some(5.0), unsampled };
         let mut trainer = Trainer::new(supernet(&dir, "epoch_0"));
         let training = &expected["training"][key];

@@ -160,7 +160,10 @@ fn a_loss_that_is_not_finite_changes_nothing() {
         assert!(error.to_string().contains("step 2"), "{error}");
     }
     trainer.save(&path, &about(), "run", &json!(null)).unwrap();
-    assert!(std::fs::read(&path).unwrap() == before, "weights, statistics, momentum and counters are as before");
+    assert!(
+        std::fs::read(&path).unwrap() == before,
+        "weights, statistics, momentum and counters are as before"
+    );
     assert_eq!(trainer.weights.first_not_finite(), None);
     // The run can go on with a good batch.
     let mut other = trained(2);

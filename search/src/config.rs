@@ -380,7 +380,9 @@ impl Config {
         if let Some((name, _)) = positive.iter().find(|(_, v)| *v == 0) {
             return Err(format!("{name} must be at least 1"));
         }
-        for (name, width) in [("supernet.channels", self.supernet.channels), ("retrain.channels", self.retrain.channels)] {
+        for (name, width) in
+            [("supernet.channels", self.supernet.channels), ("retrain.channels", self.retrain.channels)]
+        {
             if width % 2 != 0 {
                 return Err(format!("{name} is {width}, but must be even: FactorizedReduce halves it"));
             }
@@ -398,7 +400,10 @@ impl Config {
             ));
         }
         if !(0.0..=1.0).contains(&e.mutation_probability) {
-            return Err(format!("evolution.mutation-probability is {}, not a probability", e.mutation_probability));
+            return Err(format!(
+                "evolution.mutation-probability is {}, not a probability",
+                e.mutation_probability
+            ));
         }
         if !(0.0..1.0).contains(&self.retrain.drop_path) {
             return Err(format!("retrain.drop-path is {}, but must be in [0, 1)", self.retrain.drop_path));
@@ -457,7 +462,11 @@ mod tests {
 
     #[test]
     fn overrides_reach_any_depth() {
-        let set = ["supernet.epochs=3".to_owned(), "metric.name=angle".to_owned(), "metric.sigmas=[1e-3, 2e-3]".to_owned()];
+        let set = [
+            "supernet.epochs=3".to_owned(),
+            "metric.name=angle".to_owned(),
+            "metric.sigmas=[1e-3, 2e-3]".to_owned(),
+        ];
         let config = Config::parse("[supernet]\nepochs = 9", &set).unwrap();
         assert_eq!(config.supernet.epochs, 3);
         assert_eq!(config.metric.name, Metric::Angle);

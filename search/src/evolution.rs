@@ -4,7 +4,9 @@
 //! of draws, a failed score is minus infinity, the population after the last generation is not bred.
 
 use crate::config::EvolutionConfig;
-use genas_space::{CANDIDATE_LEN, Candidate, Streams, crossover_raw, mutate_raw, raw_random, repair_candidate};
+use genas_space::{
+    CANDIDATE_LEN, Candidate, Streams, crossover_raw, mutate_raw, raw_random, repair_candidate,
+};
 use rand::{Rng, RngExt};
 use std::collections::HashSet;
 
@@ -54,7 +56,8 @@ pub fn evolve<E>(
     admissible: impl Fn(&Candidate) -> bool,
     mut score: impl FnMut(&[Task]) -> Result<Vec<f64>, E>,
 ) -> Result<Outcome, E> {
-    let mut proposer = Proposer { config, admissible: &admissible, drawn: HashSet::new(), visited: HashSet::new() };
+    let mut proposer =
+        Proposer { config, admissible: &admissible, drawn: HashSet::new(), visited: HashSet::new() };
     let mut archive: Vec<Ranked> = Vec::new();
     let mut outcome = Outcome { top: Vec::new(), best_by_generation: Vec::new(), evaluated: 0 };
     for generation in 0..config.generations {
@@ -154,7 +157,14 @@ mod tests {
     use genas_space::MutateScope;
 
     fn small() -> EvolutionConfig {
-        EvolutionConfig { generations: 8, population: 20, parents: 5, mutations: 8, crossovers: 8, ..Default::default() }
+        EvolutionConfig {
+            generations: 8,
+            population: 20,
+            parents: 5,
+            mutations: 8,
+            crossovers: 8,
+            ..Default::default()
+        }
     }
 
     /// Counts sep_conv_5x5: a landscape with a known direction.
@@ -187,10 +197,15 @@ mod tests {
 
     #[test]
     fn failures_and_nan_rank_last() {
-        let outcome = evolve(&small(), &Streams::new(1), |_| true, |batch| {
-            let score = |t: &Task| if t.index % 2 == 0 { f64::NAN } else { t.index as f64 };
-            Ok::<_, ()>(batch.iter().map(score).collect())
-        })
+        let outcome = evolve(
+            &small(),
+            &Streams::new(1),
+            |_| true,
+            |batch| {
+                let score = |t: &Task| if t.index % 2 == 0 { f64::NAN } else { t.index as f64 };
+                Ok::<_, ()>(batch.iter().map(score).collect())
+            },
+        )
         .unwrap();
         assert!(outcome.top.iter().all(|r| r.score.is_finite()));
         assert_eq!(outcome.top[0].score, 159.0);
@@ -207,9 +222,8 @@ mod tests {
 
     #[test]
     fn scope_normal_keeps_the_parents_reduction_cells() {
-        let config = EvolutionConfig {
-            mutations: 20, crossovers: 0, mutation_scope: MutateScope::Normal, ..small()
-        };
+        let config =
+            EvolutionConfig { mutations: 20, crossovers: 0, mutation_scope: MutateScope::Normal, ..small() };
         let (_, tasks) = run(&config, |_| true);
         let first: HashSet<_> = tasks[..20].iter().map(|t| t.candidate.reduce).collect();
         assert!(tasks[20..].iter().all(|t| first.contains(&t.candidate.reduce)));

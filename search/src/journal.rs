@@ -59,7 +59,10 @@ impl Journal {
         let mut known = HashMap::new();
         for (n, line) in text[..whole].lines().enumerate() {
             let line: Line = serde_json::from_str(line).map_err(|e| {
-                SearchError::format(path, format!("line {} is damaged ({e}); remove it, or use another --out", n + 1))
+                SearchError::format(
+                    path,
+                    format!("line {} is damaged ({e}); remove it, or use another --out", n + 1),
+                )
             })?;
             if line.settings != settings {
                 return Err(SearchError::format(
@@ -69,7 +72,11 @@ impl Journal {
             }
             known.insert(line.index, line);
         }
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(SearchError::io(path, "write"))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(SearchError::io(path, "write"))?;
         file.set_len(whole as u64).map_err(SearchError::io(path, "write"))?;
         Ok(Self { path: path.to_owned(), file: Mutex::new(file), known })
     }
@@ -89,7 +96,10 @@ impl Journal {
         match self.known.get(&task.index) {
             Some(line) if line.candidate != task.candidate => Err(SearchError::format(
                 &self.path,
-                format!("candidate {} is not the one that this configuration draws; use another --out", task.index),
+                format!(
+                    "candidate {} is not the one that this configuration draws; use another --out",
+                    task.index
+                ),
             )),
             found => Ok(found),
         }
@@ -98,7 +108,8 @@ impl Journal {
     /// Appends a line and makes sure that it is on disk.
     pub fn append(&self, line: &Line) -> Result<(), SearchError> {
         let write = SearchError::io(&self.path, "write");
-        let mut text = serde_json::to_string(line).map_err(|e| SearchError::format(&self.path, e.to_string()))?;
+        let mut text =
+            serde_json::to_string(line).map_err(|e| SearchError::format(&self.path, e.to_string()))?;
         text.push('\n');
         let mut file = self.file.lock().unwrap_or_else(|e| e.into_inner());
         file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(write)

@@ -55,7 +55,8 @@ mod tests {
         let weights = Weights::neutral(Arc::new(net.layout()));
         perturbed(&weights, config, &Streams::new(1), 0)
             .map(|w| {
-                let differences = w.parameters().iter().zip(weights.parameters()).map(|(a, b)| f64::from(a - b));
+                let differences =
+                    w.parameters().iter().zip(weights.parameters()).map(|(a, b)| f64::from(a - b));
                 let square: f64 = differences.map(|d| d * d).sum();
                 let stem = w.get("stem.conv.weight").unwrap()[0];
                 ((square / w.parameters().len() as f64).sqrt(), f64::from(stem))

@@ -76,7 +76,8 @@ pub fn retrain(
         observer,
     };
     // DARTS steps its schedule before each epoch.
-    let schedule = Cosine { base: c.learning_rate, min: c.learning_rate_min, epochs: c.epochs, shifted: true };
+    let schedule =
+        Cosine { base: c.learning_rate, min: c.learning_rate_min, epochs: c.epochs, shifted: true };
     let sgd = SgdConfig {
         momentum: c.momentum,
         weight_decay: c.weight_decay,
@@ -88,7 +89,10 @@ pub fn retrain(
         || Trainer::new(Weights::init(Arc::new(net.layout()), &streams)),
         |trainer, epoch, batch| {
             let drop_path = drop_path_probability(c.drop_path, epoch as usize, c.epochs);
-            let mode = Mode::Train { drop_path, rng: Box::new(streams.rng("retrain/drop-path", trainer.state.step)) };
+            let mode = Mode::Train {
+                drop_path,
+                rng: Box::new(streams.rng("retrain/drop-path", trainer.state.step)),
+            };
             trainer.step(&sgd, schedule.at(epoch as usize), &device, mode, |i| {
                 let shape = [batch.n, 3, train.height, train.width];
                 let x = Feature::from_values(batch.images.clone(), shape, i.device());
@@ -112,7 +116,10 @@ pub fn retrain(
     let weights = match trained {
         Some((trainer, _)) => trainer.weights,
         None if !resume => {
-            return Err(SearchError::format(&path, "a finished training is here; use --resume to test it again, or another --out"));
+            return Err(SearchError::format(
+                &path,
+                "a finished training is here; use --resume to test it again, or another --out",
+            ));
         }
         None => {
             let (weights, found) = read_weights(&path)?;

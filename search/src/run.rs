@@ -30,7 +30,10 @@ impl RunDir {
                 ));
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let header = format!("# genas {}: the resolved configuration of this run\n", env!("CARGO_PKG_VERSION"));
+                let header = format!(
+                    "# genas {}: the resolved configuration of this run\n",
+                    env!("CARGO_PKG_VERSION")
+                );
                 atomic_write(&path, (header + &text).as_bytes())?;
             }
             Err(e) => return Err(SearchError::io(&path, "read")(e)),
@@ -112,7 +115,8 @@ fn hex(digest: &[u8]) -> String {
 
 /// Writes a value as JSON, indented.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), SearchError> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|e| SearchError::format(path, e.to_string()))?;
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|e| SearchError::format(path, e.to_string()))?;
     text.push('\n');
     Ok(atomic_write(path, text.as_bytes())?)
 }

@@ -55,7 +55,9 @@ impl Scorer {
     ) -> Result<Self, SearchError> {
         let metric = config.metric.name;
         if metric.needs_angle() && initial.is_none() {
-            return Err(SearchError::Setting(format!("the metric {metric} needs the supernet's initial weights")));
+            return Err(SearchError::Setting(format!(
+                "the metric {metric} needs the supernet's initial weights"
+            )));
         }
         let images = match halves {
             Some(halves) if metric.needs_data() => {
@@ -113,7 +115,12 @@ impl Scorer {
     }
 
     /// The candidate's weights with statistics of its own (spec 02-4).
-    fn recalibrated(&self, candidate: &Candidate, images: &Images, draw: u64) -> Result<Weights, SearchError> {
+    fn recalibrated(
+        &self,
+        candidate: &Candidate,
+        images: &Images,
+        draw: u64,
+    ) -> Result<Weights, SearchError> {
         let mut weights = self.trained.restrict(Arc::new(self.net.candidate_layout(candidate)));
         let metric = &self.config.metric;
         let batches = metric.recalibration_images.div_ceil(metric.batch_size);
@@ -156,16 +163,25 @@ impl Scorer {
     }
 
     /// Logits of all validation images, row by row.
-    fn logits(&self, candidate: &Candidate, weights: &Weights, images: &Images) -> Result<Vec<f32>, SearchError> {
+    fn logits(
+        &self,
+        candidate: &Candidate,
+        weights: &Weights,
+        images: &Images,
+    ) -> Result<Vec<f32>, SearchError> {
         let [h, w] = images.size;
         let mut logits = Vec::with_capacity(images.labels.len() * self.net.classes);
         let chunks = images.pixels.chunks(CHUNK * 3 * h * w);
         match self.config.metric.scorer {
             ScorerKind::Ort => {
-                let options = GraphOptions { batch: genas_export::Dim::dynamic("batch"), ..GraphOptions::scoring(CHUNK, h) };
+                let options = GraphOptions {
+                    batch: genas_export::Dim::dynamic("batch"),
+                    ..GraphOptions::scoring(CHUNK, h)
+                };
                 let options = GraphOptions { width: genas_export::Dim::Fixed(w), ..options };
                 let model = supernet_model(&self.net, candidate, weights, &options)?;
-                let session = SessionOptions { provider: self.provider, intra_threads: 1, ..Default::default() };
+                let session =
+                    SessionOptions { provider: self.provider, intra_threads: 1, ..Default::default() };
                 let mut session = Session::from_bytes(&model, &session)?;
                 let mut out = Vec::new();
                 for chunk in chunks {

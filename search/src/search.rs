@@ -79,34 +79,42 @@ pub fn search(
     observer.begin("search", total, journal.known() as u64);
     let bounds = config.evolution.bounds.as_ref();
     let progress = Mutex::new((0, f64::NEG_INFINITY));
-    let outcome = evolve(&config.evolution, &streams(config), |c| admissible(bounds, c), |tasks| {
-        let score = |task: &Task| {
-            if observer.interrupted() {
-                return Err(SearchError::Interrupted);
-            }
-            let line = match journal.find(task)? {
-                Some(line) => line.clone(),
-                None => {
-                    let line = score_task(&scorer, &net, config, task, &settings);
-                    journal.append(&line)?;
-                    line
+    let outcome = evolve(
+        &config.evolution,
+        &streams(config),
+        |c| admissible(bounds, c),
+        |tasks| {
+            let score = |task: &Task| {
+                if observer.interrupted() {
+                    return Err(SearchError::Interrupted);
                 }
+                let line = match journal.find(task)? {
+                    Some(line) => line.clone(),
+                    None => {
+                        let line = score_task(&scorer, &net, config, task, &settings);
+                        journal.append(&line)?;
+                        line
+                    }
+                };
+                if let Some(reason) = &line.failure {
+                    *failed.lock().unwrap_or_else(|e| e.into_inner()) += 1;
+                    observer.message(&format!("candidate {} failed: {reason}", task.index));
+                }
+                let score = line.score.unwrap_or(f64::NEG_INFINITY);
+                let mut progress = progress.lock().unwrap_or_else(|e| e.into_inner());
+                progress.0 += 1;
+                progress.1 = progress.1.max(score);
+                let (generations, best) = (config.evolution.generations, progress.1);
+                observer.advance(
+                    progress.0,
+                    &format!("generation {}/{generations} best {best:.6}", task.generation + 1),
+                );
+                Ok(score)
             };
-            if let Some(reason) = &line.failure {
-                *failed.lock().unwrap_or_else(|e| e.into_inner()) += 1;
-                observer.message(&format!("candidate {} failed: {reason}", task.index));
-            }
-            let score = line.score.unwrap_or(f64::NEG_INFINITY);
-            let mut progress = progress.lock().unwrap_or_else(|e| e.into_inner());
-            progress.0 += 1;
-            progress.1 = progress.1.max(score);
-            let (generations, best) = (config.evolution.generations, progress.1);
-            observer.advance(progress.0, &format!("generation {}/{generations} best {best:.6}", task.generation + 1));
-            Ok(score)
-        };
-        // One candidate per core: a scorer uses one thread where it counts.
-        tasks.par_iter().with_max_len(1).map(score).collect::<Result<Vec<f64>, SearchError>>()
-    })?;
+            // One candidate per core: a scorer uses one thread where it counts.
+            tasks.par_iter().with_max_len(1).map(score).collect::<Result<Vec<f64>, SearchError>>()
+        },
+    )?;
     observer.end();
     let best = outcome.top.first().copied().filter(|r| r.score.is_finite());
     let Some(best) = best else {
@@ -124,7 +132,8 @@ pub fn search(
         evaluated: outcome.evaluated,
         failed: failed.into_inner().unwrap_or_else(|e| e.into_inner()),
         best_by_generation: outcome.best_by_generation,
-        seconds: journal.known_seconds() / rayon::current_num_threads() as f64 + clock.elapsed().as_secs_f64(),
+        seconds: journal.known_seconds() / rayon::current_num_threads() as f64
+            + clock.elapsed().as_secs_f64(),
     };
     let entry = |candidate: Candidate, score: f64| {
         let mut json = candidate.genotype().to_json();

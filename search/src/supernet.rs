@@ -44,7 +44,12 @@ pub fn streams(config: &Config) -> Streams {
 }
 
 /// Batches of the training half under the supernet's augmentation.
-pub fn train_loader(config: &Config, halves: &Halves, batch: usize, stream: &str) -> Result<TrainLoader, SearchError> {
+pub fn train_loader(
+    config: &Config,
+    halves: &Halves,
+    batch: usize,
+    stream: &str,
+) -> Result<TrainLoader, SearchError> {
     let augment = AugmentConfig::supernet(halves.set.height);
     Ok(TrainLoader::new(halves.set.clone(), halves.train.clone(), augment, batch, streams(config), stream)?)
 }
@@ -80,8 +85,12 @@ pub fn train(
         observer,
     };
     let streams = streams(config);
-    let schedule =
-        Cosine { base: c.learning_rate, min: c.learning_rate_min, epochs: c.epochs, shifted: c.shifted_schedule };
+    let schedule = Cosine {
+        base: c.learning_rate,
+        min: c.learning_rate_min,
+        epochs: c.epochs,
+        shifted: c.shifted_schedule,
+    };
     let sgd = SgdConfig {
         momentum: c.momentum,
         weight_decay: c.weight_decay,
@@ -94,7 +103,8 @@ pub fn train(
         || Trainer::new(Weights::init(Arc::new(net.layout()), &streams)),
         |trainer, epoch, batch| {
             let candidate = path_for_step(&streams, trainer.state.step);
-            let mode = Mode::Train { drop_path: 0.0, rng: Box::new(streams.rng("drop-path", trainer.state.step)) };
+            let mode =
+                Mode::Train { drop_path: 0.0, rng: Box::new(streams.rng("drop-path", trainer.state.step)) };
             trainer.step(&sgd, schedule.at(epoch as usize), &device, mode, |i| {
                 let x = Feature::from_values(batch.images.clone(), [batch.n, 3, height, width], i.device());
                 let logits = net.forward(i, Path::Candidate(&candidate), &x);

@@ -35,13 +35,7 @@ impl Candidate {
 
     /// The 28 integers, normal cell first.
     pub fn to_ints(&self) -> [u8; CANDIDATE_LEN] {
-        std::array::from_fn(|i| {
-            if i < N_EDGES {
-                self.normal[i]
-            } else {
-                self.reduce[i - N_EDGES]
-            }
-        })
+        std::array::from_fn(|i| if i < N_EDGES { self.normal[i] } else { self.reduce[i - N_EDGES] })
     }
 
     /// Whether both cells belong to the space.
@@ -52,56 +46,37 @@ impl Candidate {
     /// Like [`Candidate::is_valid`], saying what is wrong. Positions count over all 28 integers.
     pub fn validate(&self) -> Result<(), SpaceError> {
         check_range(self.to_ints().into_iter().map(i64::from))?;
-        EdgeVector(self.normal)
-            .validate()
-            .map_err(|e| e.in_cell("normal"))?;
-        EdgeVector(self.reduce)
-            .validate()
-            .map_err(|e| e.in_cell("reduction"))
+        EdgeVector(self.normal).validate().map_err(|e| e.in_cell("normal"))?;
+        EdgeVector(self.reduce).validate().map_err(|e| e.in_cell("reduction"))
     }
 
     /// The genotype: live edges per node in order of their sources, all nodes concatenated.
     ///
     /// The result is valid if the candidate is.
     pub fn genotype(&self) -> Genotype {
-        Genotype {
-            normal: decode(&self.normal),
-            reduce: decode(&self.reduce),
-        }
+        Genotype { normal: decode(&self.normal), reduce: decode(&self.reduce) }
     }
 
     /// A candidate from integers as read, range and number checked.
     fn from_values(values: &[i64]) -> Result<Candidate, SpaceError> {
         check_range(values.iter().copied())?;
-        let ints: Vec<u8> = values
-            .iter()
-            .filter_map(|&value| u8::try_from(value).ok())
-            .collect();
-        let ints: [u8; CANDIDATE_LEN] = ints
-            .try_into()
-            .map_err(|ints: Vec<u8>| SpaceError::Length { found: ints.len() })?;
+        let ints: Vec<u8> = values.iter().filter_map(|&value| u8::try_from(value).ok()).collect();
+        let ints: [u8; CANDIDATE_LEN] =
+            ints.try_into().map_err(|ints: Vec<u8>| SpaceError::Length { found: ints.len() })?;
         Ok(Candidate::from_ints(&ints))
     }
 }
 
 /// The two cells of 28 integers, normal first.
 pub(crate) fn halves(ints: &[u8; CANDIDATE_LEN]) -> ([u8; N_EDGES], [u8; N_EDGES]) {
-    (
-        std::array::from_fn(|i| ints[i]),
-        std::array::from_fn(|i| ints[N_EDGES + i]),
-    )
+    (std::array::from_fn(|i| ints[i]), std::array::from_fn(|i| ints[N_EDGES + i]))
 }
 
 fn check_range(values: impl ExactSizeIterator<Item = i64>) -> Result<(), SpaceError> {
     if values.len() != CANDIDATE_LEN {
-        return Err(SpaceError::Length {
-            found: values.len(),
-        });
+        return Err(SpaceError::Length { found: values.len() });
     }
-    match values
-        .enumerate()
-        .find(|(_, value)| !(0..8).contains(value))
-    {
+    match values.enumerate().find(|(_, value)| !(0..8).contains(value)) {
         Some((position, value)) => Err(SpaceError::OpRange { value, position }),
         None => Ok(()),
     }
@@ -122,10 +97,7 @@ fn encode(cell: &Cell) -> Result<[u8; N_EDGES], SpaceError> {
         return outside(format!("{} nodes, expected {N_NODES}", cell.nodes.len()));
     }
     if cell.concat != [2, 3, 4, 5] {
-        return outside(format!(
-            "it concatenates the states {:?}, expected [2, 3, 4, 5]",
-            cell.concat
-        ));
+        return outside(format!("it concatenates the states {:?}, expected [2, 3, 4, 5]", cell.concat));
     }
     let mut edges = [0; N_EDGES];
     for (node, inputs) in cell.nodes.iter().enumerate() {
@@ -177,32 +149,19 @@ impl FromStr for Candidate {
     /// Integers separated by commas or by spaces; brackets around them are allowed, so that lists and
     /// tuples can be pasted.
     fn from_str(text: &str) -> Result<Self, SpaceError> {
-        let text = text
-            .trim()
-            .trim_start_matches(['(', '['])
-            .trim_end_matches([')', ']'])
-            .trim();
+        let text = text.trim().trim_start_matches(['(', '[']).trim_end_matches([')', ']']).trim();
         let fields: Vec<&str> = if text.contains(',') {
             text.split(',').map(str::trim).collect()
         } else {
             text.split_whitespace().collect()
         };
         if fields.len() != CANDIDATE_LEN {
-            return Err(SpaceError::Length {
-                found: fields.len(),
-            });
+            return Err(SpaceError::Length { found: fields.len() });
         }
         let parse = |(position, field): (usize, &&str)| {
-            field.parse().map_err(|_| SpaceError::NotAnInteger {
-                text: (*field).to_owned(),
-                position,
-            })
+            field.parse().map_err(|_| SpaceError::NotAnInteger { text: (*field).to_owned(), position })
         };
-        let values = fields
-            .iter()
-            .enumerate()
-            .map(parse)
-            .collect::<Result<Vec<i64>, _>>()?;
+        let values = fields.iter().enumerate().map(parse).collect::<Result<Vec<i64>, _>>()?;
         Candidate::from_values(&values)
     }
 }
@@ -272,27 +231,16 @@ mod tests {
     #[test]
     fn errors_name_value_and_position() {
         let parse = |text: &str| text.parse::<Candidate>().unwrap_err().to_string();
-        assert_eq!(
-            parse(&["9"; 28].join(",")),
-            "operation 9 at position 0 is not in 0..7"
-        );
+        assert_eq!(parse(&["9"; 28].join(",")), "operation 9 at position 0 is not in 0..7");
         assert!(parse(&["3"; 27].join(",")).starts_with("27 integers, expected 28"));
-        assert_eq!(
-            parse(&FLATNESS_C100.replace("6,3", "6,x")),
-            "`x` at position 15 is not an integer"
-        );
+        assert_eq!(parse(&FLATNESS_C100.replace("6,3", "6,x")), "`x` at position 15 is not an integer");
         assert_eq!(
             parse(&FLATNESS_C100.replace("6,3", "-1,3")),
             "operation -1 at position 14 is not in 0..7"
         );
-        let error = serde_json::from_str::<Candidate>("[1,2,3]")
-            .unwrap_err()
-            .to_string();
+        let error = serde_json::from_str::<Candidate>("[1,2,3]").unwrap_err().to_string();
         assert!(error.starts_with("3 integers, expected 28"), "{error}");
-        let invalid = Candidate {
-            normal: [3, 5, 0, 4, 4, 0, 0, 4, 5, 0, 4, 0, 0, 7],
-            reduce: [4; 14],
-        };
+        let invalid = Candidate { normal: [3, 5, 0, 4, 4, 0, 0, 4, 5, 0, 4, 0, 0, 7], reduce: [4; 14] };
         assert_eq!(
             invalid.validate().unwrap_err().to_string(),
             "reduction cell: node 1 (state 3) has 3 live inputs, expected 2"
@@ -308,20 +256,11 @@ mod tests {
             let error = Candidate::try_from(&genotype).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         };
-        check(
-            |c| c.nodes[0][0].0 = SepConv7x7,
-            "operation sep_conv_7x7 is not in it",
-        );
-        check(
-            |c| c.nodes[1] = vec![(SepConv3x3, 1); 2],
-            "state 3 reads state 1 twice",
-        );
+        check(|c| c.nodes[0][0].0 = SepConv7x7, "operation sep_conv_7x7 is not in it");
+        check(|c| c.nodes[1] = vec![(SepConv3x3, 1); 2], "state 3 reads state 1 twice");
         check(|c| c.concat = vec![4, 5], "concatenates the states [4, 5]");
         check(|c| c.nodes[3].truncate(1), "state 5 has 1 inputs");
-        check(
-            |c| c.nodes.push(vec![(MaxPool3x3, 0), (MaxPool3x3, 1)]),
-            "5 nodes",
-        );
+        check(|c| c.nodes.push(vec![(MaxPool3x3, 0), (MaxPool3x3, 1)]), "5 nodes");
         check(|c| c.nodes[0][0].1 = 4, "reads state 4");
     }
 }

@@ -46,17 +46,11 @@ impl EdgeVector {
     pub fn validate(&self) -> Result<(), SpaceError> {
         for (position, &value) in self.0.iter().enumerate() {
             if Op::from_index(value).is_none() {
-                return Err(SpaceError::OpRange {
-                    value: i64::from(value),
-                    position,
-                });
+                return Err(SpaceError::OpRange { value: i64::from(value), position });
             }
         }
         for node in 0..N_NODES {
-            let live = self.0[node_edges(node)]
-                .iter()
-                .filter(|&&value| value != 0)
-                .count();
+            let live = self.0[node_edges(node)].iter().filter(|&&value| value != 0).count();
             if live != LIVE_INPUTS {
                 return Err(SpaceError::LiveInputs { node, live });
             }
@@ -70,12 +64,10 @@ impl EdgeVector {
     pub fn live(&self) -> impl Iterator<Item = (usize, usize, usize, Op)> + use<> {
         let values = self.0;
         (0..N_NODES).flat_map(move |node| {
-            node_edges(node)
-                .enumerate()
-                .filter_map(move |(source_state, edge)| {
-                    let op = Op::from_index(values[edge]).filter(|&op| op != Op::None)?;
-                    Some((edge, node, source_state, op))
-                })
+            node_edges(node).enumerate().filter_map(move |(source_state, edge)| {
+                let op = Op::from_index(values[edge]).filter(|&op| op != Op::None)?;
+                Some((edge, node, source_state, op))
+            })
         })
     }
 }
@@ -122,16 +114,10 @@ mod tests {
         let mut cell = [3, 5, 0, 4, 4, 0, 0, 4, 5, 0, 4, 0, 0, 7];
         cell[2] = 1;
         let error = EdgeVector(cell).validate().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "node 1 (state 3) has 3 live inputs, expected 2"
-        );
+        assert_eq!(error.to_string(), "node 1 (state 3) has 3 live inputs, expected 2");
         cell[2] = 8;
         let error = EdgeVector(cell).validate().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "operation 8 at position 2 is not in 0..7"
-        );
+        assert_eq!(error.to_string(), "operation 8 at position 2 is not in 0..7");
         assert!(!EdgeVector([0; 14]).is_valid());
     }
 }

@@ -10,9 +10,7 @@ pub enum SpaceError {
     )]
     UnknownOp(String),
     /// A candidate of another length.
-    #[error(
-        "{found} integers, expected 28 (14 edges of the normal cell, then 14 of the reduction cell)"
-    )]
+    #[error("{found} integers, expected 28 (14 edges of the normal cell, then 14 of the reduction cell)")]
     Length {
         /// How many there were.
         found: usize,
@@ -120,17 +118,11 @@ pub enum SpaceError {
 impl SpaceError {
     /// The same problem, said to be in the `normal` or the `reduction` cell.
     pub(crate) fn in_cell(self, cell: &'static str) -> Self {
-        SpaceError::InCell {
-            cell,
-            problem: Box::new(self),
-        }
+        SpaceError::InCell { cell, problem: Box::new(self) }
     }
 
     /// A departure from the written form `form`.
     pub(crate) fn syntax(form: &'static str, problem: impl Into<String>) -> Self {
-        SpaceError::Syntax {
-            form,
-            problem: problem.into(),
-        }
+        SpaceError::Syntax { form, problem: problem.into() }
     }
 }

@@ -68,10 +68,7 @@ impl Cell {
         for (position, &state) in self.concat.iter().enumerate() {
             // States 0 and 1 are refused too: in a reduction cell their size differs from the nodes'.
             if !(2..self.nodes.len() + 2).contains(&state) {
-                return Err(SpaceError::NoSuchConcat {
-                    state,
-                    last: self.nodes.len() + 1,
-                });
+                return Err(SpaceError::NoSuchConcat { state, last: self.nodes.len() + 1 });
             }
             if self.concat[..position].contains(&state) {
                 return Err(SpaceError::DuplicateConcat(state));
@@ -113,35 +110,18 @@ pub(crate) mod samples {
         if rng.random_bool(0.5) {
             return random_candidate(rng).genotype();
         }
-        Genotype {
-            normal: random_cell(rng),
-            reduce: random_cell(rng),
-        }
+        Genotype { normal: random_cell(rng), reduce: random_cell(rng) }
     }
 
     fn random_cell(rng: &mut impl Rng) -> Cell {
-        const OPS: [Op; 4] = [
-            Op::SepConv7x7,
-            Op::Conv7x1_1x7,
-            Op::MaxPool3x3,
-            Op::DilConv3x3,
-        ];
+        const OPS: [Op; 4] = [Op::SepConv7x7, Op::Conv7x1_1x7, Op::MaxPool3x3, Op::DilConv3x3];
         let n_nodes = rng.random_range(1..7);
         let two_inputs = rng.random_bool(0.3);
         let nodes = (0..n_nodes)
             .map(|node| {
-                let n_inputs = if two_inputs {
-                    2
-                } else {
-                    rng.random_range(1..4)
-                };
+                let n_inputs = if two_inputs { 2 } else { rng.random_range(1..4) };
                 (0..n_inputs)
-                    .map(|_| {
-                        (
-                            OPS[rng.random_range(0..4usize)],
-                            rng.random_range(0..node + 2),
-                        )
-                    })
+                    .map(|_| (OPS[rng.random_range(0..4usize)], rng.random_range(0..node + 2)))
                     .collect()
             })
             .collect();
@@ -167,11 +147,7 @@ mod tests {
         Cell::with_all_nodes(vec![
             vec![(Op::SepConv3x3, 0), (Op::SkipConnect, 1)],
             vec![(Op::DilConv5x5, 2)],
-            vec![
-                (Op::MaxPool3x3, 0),
-                (Op::MaxPool3x3, 0),
-                (Op::SepConv7x7, 3),
-            ],
+            vec![(Op::MaxPool3x3, 0), (Op::MaxPool3x3, 0), (Op::SepConv7x7, 3)],
         ])
     }
 
@@ -194,26 +170,14 @@ mod tests {
         };
         check(|c| c.nodes.clear(), "the cell has no nodes");
         check(|c| c.nodes[1].clear(), "node 1 (state 3) has no input");
-        check(
-            |c| c.nodes[1][0].1 = 3,
-            "node 1 (state 3) reads state 3, but only states below 3 exist there",
-        );
+        check(|c| c.nodes[1][0].1 = 3, "node 1 (state 3) reads state 3, but only states below 3 exist there");
         check(
             |c| c.nodes[2][1].0 = Op::None,
             "node 2 (state 4) has an edge `none`: leave the edge out instead",
         );
-        check(
-            |c| c.concat.clear(),
-            "the cell has no output: concat names no state",
-        );
-        check(
-            |c| c.concat[0] = 1,
-            "concat names state 1, but the nodes of the cell are the states 2 to 4",
-        );
-        check(
-            |c| c.concat[0] = 5,
-            "concat names state 5, but the nodes of the cell are the states 2 to 4",
-        );
+        check(|c| c.concat.clear(), "the cell has no output: concat names no state");
+        check(|c| c.concat[0] = 1, "concat names state 1, but the nodes of the cell are the states 2 to 4");
+        check(|c| c.concat[0] = 5, "concat names state 5, but the nodes of the cell are the states 2 to 4");
         check(|c| c.concat[0] = 3, "concat names state 3 twice");
     }
 }

@@ -53,11 +53,7 @@ fn write_states(f: &mut fmt::Formatter<'_>, states: &[usize]) -> fmt::Result {
         if rest.len() < states.len() {
             f.write_str(",")?;
         }
-        let run = rest
-            .iter()
-            .zip(first..)
-            .take_while(|(state, expected)| **state == *expected)
-            .count();
+        let run = rest.iter().zip(first..).take_while(|(state, expected)| **state == *expected).count();
         if run >= 3 {
             write!(f, "{first}-{}", rest[run - 1])?;
             rest = &rest[run..];
@@ -91,48 +87,35 @@ pub fn from_human(text: &str) -> Result<Genotype, SpaceError> {
 
 fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix)
-        .then(|| &text[prefix.len()..])
+    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
 }
 
 /// Where the mark of the reduction cell begins and ends.
 fn find_reduce(text: &str) -> Option<(usize, usize)> {
     let lower = text.to_ascii_lowercase();
-    ["reduce:", "reduction:"]
-        .iter()
-        .find_map(|mark| lower.find(mark).map(|at| (at, at + mark.len())))
+    ["reduce:", "reduction:"].iter().find_map(|mark| lower.find(mark).map(|at| (at, at + mark.len())))
 }
 
 fn cell(text: &str) -> Result<Cell, SpaceError> {
     let text = text.trim().trim_end_matches(';');
-    let (nodes, concat) = text
-        .split_once(';')
-        .map_or((text, ""), |(nodes, rest)| (nodes, rest.trim()));
+    let (nodes, concat) = text.split_once(';').map_or((text, ""), |(nodes, rest)| (nodes, rest.trim()));
     let nodes = nodes
         .split('|')
         .map(|node| node.split_whitespace().map(edge).collect())
         .collect::<Result<Vec<Vec<(Op, usize)>>, _>>()?;
     let mut cell = Cell::with_all_nodes(nodes);
     if !concat.is_empty() {
-        let states = strip_prefix_ignoring_case(concat, "concat").ok_or_else(|| {
-            SpaceError::syntax(FORM, format!("`{concat}` where `concat` was expected"))
-        })?;
+        let states = strip_prefix_ignoring_case(concat, "concat")
+            .ok_or_else(|| SpaceError::syntax(FORM, format!("`{concat}` where `concat` was expected")))?;
         cell.concat = parse_states(states, cell.nodes.len())?;
     }
     Ok(cell)
 }
 
 fn edge(token: &str) -> Result<(Op, usize), SpaceError> {
-    let malformed = || {
-        SpaceError::syntax(
-            FORM,
-            format!("`{token}` is not of the form op(state), like s3(0)"),
-        )
-    };
-    let (op, source) = token
-        .strip_suffix(')')
-        .and_then(|t| t.split_once('('))
-        .ok_or_else(malformed)?;
+    let malformed =
+        || SpaceError::syntax(FORM, format!("`{token}` is not of the form op(state), like s3(0)"));
+    let (op, source) = token.strip_suffix(')').and_then(|t| t.split_once('(')).ok_or_else(malformed)?;
     Ok((op.parse()?, source.parse().map_err(|_| malformed())?))
 }
 
@@ -150,10 +133,7 @@ fn parse_states(text: &str, n_nodes: usize) -> Result<Vec<usize>, SpaceError> {
                 let (first, last) = (state(first)?, state(last)?);
                 if last > n_nodes + 1 {
                     // Checked before the range is written out, which could be arbitrarily long.
-                    return Err(SpaceError::NoSuchConcat {
-                        state: last,
-                        last: n_nodes + 1,
-                    });
+                    return Err(SpaceError::NoSuchConcat { state: last, last: n_nodes + 1 });
                 }
                 states.extend(first..=last);
             }
@@ -181,16 +161,14 @@ mod tests {
 
     #[test]
     fn concat_is_written_only_when_it_says_something() {
-        let check =
-            |text: &str, shown: &str| assert_eq!(from_human(text).unwrap().to_string(), shown);
+        let check = |text: &str, shown: &str| assert_eq!(from_human(text).unwrap().to_string(), shown);
         let plain = "normal: s3(1) s3(0) | d5(2); reduce: mp(0) | c71(0) ap(1) | sk(3)";
         check(plain, plain);
         check(
             "Normal: sep_conv_3x3(1) s3(0) |\n d5(2); concat 2-3\nReduction: mp(0)|c71(0) ap(1)|sk(3);",
             plain,
         );
-        let partial =
-            "normal: s3(0) | s3(0) | s3(0) | s3(0); concat 3-5; reduce: s3(0) | s3(0); concat 3";
+        let partial = "normal: s3(0) | s3(0) | s3(0) | s3(0); concat 3-5; reduce: s3(0) | s3(0); concat 3";
         check(partial, partial);
         check(&partial.replace("3-5", "3, 4 ,5"), partial);
         let swapped = "normal: s3(0) | s3(0); concat 3,2; reduce: s3(0)";
@@ -205,29 +183,11 @@ mod tests {
         };
         check("normal: s3(0) s3(1)", "`reduce:` is missing");
         check("reduce: s3(0)", "does not begin with `normal:`");
-        check(
-            "normal: s3 0; reduce: s3(0)",
-            "normal cell: genotype in human form: `s3` is not of the form",
-        );
-        check(
-            "normal: s3(0); reduce: s4(0)",
-            "reduction cell: unknown operation `s4`",
-        );
-        check(
-            "normal: s3(0) | ; reduce: s3(0)",
-            "normal cell: node 1 (state 3) has no input",
-        );
-        check(
-            "normal: s3(0); concat 2-99999999999; reduce: s3(0)",
-            "concat names state 99999999999",
-        );
-        check(
-            "normal: s3(0); konkat 2; reduce: s3(0)",
-            "`konkat 2` where `concat` was expected",
-        );
-        check(
-            "normal: s3(0); concat x; reduce: s3(0)",
-            "`x` in concat is not a state",
-        );
+        check("normal: s3 0; reduce: s3(0)", "normal cell: genotype in human form: `s3` is not of the form");
+        check("normal: s3(0); reduce: s4(0)", "reduction cell: unknown operation `s4`");
+        check("normal: s3(0) | ; reduce: s3(0)", "normal cell: node 1 (state 3) has no input");
+        check("normal: s3(0); concat 2-99999999999; reduce: s3(0)", "concat names state 99999999999");
+        check("normal: s3(0); konkat 2; reduce: s3(0)", "`konkat 2` where `concat` was expected");
+        check("normal: s3(0); concat x; reduce: s3(0)", "`x` in concat is not a state");
     }
 }

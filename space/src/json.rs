@@ -33,9 +33,7 @@ impl Genotype {
 
     /// Reads the JSON form and validates it.
     pub fn from_json(value: &Value) -> Result<Genotype, SpaceError> {
-        let object = value
-            .as_object()
-            .ok_or_else(|| SpaceError::syntax(FORM, "it is not an object"))?;
+        let object = value.as_object().ok_or_else(|| SpaceError::syntax(FORM, "it is not an object"))?;
         let genotype = Genotype {
             normal: cell(object, "normal", "normal_concat").map_err(|e| e.in_cell("normal"))?,
             reduce: cell(object, "reduce", "reduce_concat").map_err(|e| e.in_cell("reduction"))?,
@@ -47,50 +45,29 @@ impl Genotype {
 
 /// Reads the JSON form from text.
 pub(crate) fn from_text(text: &str) -> Result<Genotype, SpaceError> {
-    let value: Value =
-        serde_json::from_str(text).map_err(|e| SpaceError::syntax(FORM, e.to_string()))?;
+    let value: Value = serde_json::from_str(text).map_err(|e| SpaceError::syntax(FORM, e.to_string()))?;
     Genotype::from_json(&value)
 }
 
 fn edges(cell: &Cell) -> Vec<Value> {
     let pairs = cell.has_two_inputs_per_node();
     cell.edges()
-        .map(|(node, op, source)| {
-            if pairs {
-                json!([op, source])
-            } else {
-                json!([op, node + 2, source])
-            }
-        })
+        .map(|(node, op, source)| if pairs { json!([op, source]) } else { json!([op, node + 2, source]) })
         .collect()
 }
 
-fn cell(
-    object: &Map<String, Value>,
-    edges_key: &str,
-    concat_key: &str,
-) -> Result<Cell, SpaceError> {
+fn cell(object: &Map<String, Value>, edges_key: &str, concat_key: &str) -> Result<Cell, SpaceError> {
     let edges = object
         .get(edges_key)
         .and_then(Value::as_array)
-        .ok_or_else(|| {
-            SpaceError::syntax(FORM, format!("`{edges_key}` is missing or is not a list"))
-        })?;
+        .ok_or_else(|| SpaceError::syntax(FORM, format!("`{edges_key}` is missing or is not a list")))?;
     let edges = edges.iter().map(edge).collect::<Result<Vec<_>, _>>()?;
     let mut cell = Cell::with_all_nodes(nodes(&edges)?);
     if let Some(concat) = object.get(concat_key) {
-        let malformed = || {
-            SpaceError::syntax(
-                FORM,
-                format!("`{concat_key}` is not a list of states: {concat}"),
-            )
-        };
+        let malformed =
+            || SpaceError::syntax(FORM, format!("`{concat_key}` is not a list of states: {concat}"));
         let states = concat.as_array().ok_or_else(malformed)?;
-        cell.concat = states
-            .iter()
-            .map(state)
-            .collect::<Option<_>>()
-            .ok_or_else(malformed)?;
+        cell.concat = states.iter().map(state).collect::<Option<_>>().ok_or_else(malformed)?;
     }
     Ok(cell)
 }
@@ -124,19 +101,13 @@ fn nodes(edges: &[Edge]) -> Result<Vec<Vec<(Op, usize)>>, SpaceError> {
     let Some(&(_, first_target, _)) = edges.first() else {
         return Err(SpaceError::Empty("nodes"));
     };
-    if edges
-        .iter()
-        .any(|(_, target, _)| target.is_some() != first_target.is_some())
-    {
+    if edges.iter().any(|(_, target, _)| target.is_some() != first_target.is_some()) {
         return Err(SpaceError::syntax(FORM, "pairs and triples are mixed"));
     }
     if first_target.is_none() && !edges.len().is_multiple_of(2) {
         return Err(SpaceError::syntax(
             FORM,
-            format!(
-                "{} pairs, but pairs are two per node: write [operation, state, source]",
-                edges.len()
-            ),
+            format!("{} pairs, but pairs are two per node: write [operation, state, source]", edges.len()),
         ));
     }
     let mut nodes: Vec<Vec<(Op, usize)>> = Vec::new();
@@ -194,9 +165,7 @@ mod tests {
     #[test]
     fn two_inputs_are_pairs_and_others_are_triples() {
         let genotype: Genotype =
-            "normal: s3(1) s3(0) | sk(2) d5(0); reduce: s3(0) s3(1) | s3(1); concat 3"
-                .parse()
-                .unwrap();
+            "normal: s3(1) s3(0) | sk(2) d5(0); reduce: s3(0) s3(1) | s3(1); concat 3".parse().unwrap();
         assert_eq!(
             genotype.to_json().to_string(),
             r#"{"normal":[["sep_conv_3x3",1],["sep_conv_3x3",0],["skip_connect",2],["dil_conv_5x5",0]],"normal_concat":[2,3],"reduce":[["sep_conv_3x3",2,0],["sep_conv_3x3",2,1],["sep_conv_3x3",3,1]],"reduce_concat":[3]}"#
@@ -208,15 +177,9 @@ mod tests {
         let text = r#"{"score": 1.5, "candidate": [1, 2], "normal": [["s3", 0]], "reduce": []}"#;
         let pairs = text.replace(r#"[["s3", 0]]"#, r#"[["s3", 0], ["s3", 1]]"#);
         let pairs = pairs.replace("[]", r#"[["sk", 2, 1]]"#);
-        assert_eq!(
-            from_text(&pairs).unwrap().to_string(),
-            "normal: s3(0) s3(1); reduce: sk(1)"
-        );
+        assert_eq!(from_text(&pairs).unwrap().to_string(), "normal: s3(0) s3(1); reduce: sk(1)");
         let error = from_text(text).unwrap_err().to_string();
-        assert!(
-            error.contains("normal cell: genotype in JSON: 1 pairs"),
-            "{error}"
-        );
+        assert!(error.contains("normal cell: genotype in JSON: 1 pairs"), "{error}");
     }
 
     #[test]
@@ -231,10 +194,7 @@ mod tests {
         check(r#"[["s3", -1], ["s3", 1]]"#, r#"["s3",-1] is neither"#);
         check(r#"[["s3", 0], ["s3", 2, 1]]"#, "mixed");
         check(r#"[["s3", 4000000000, 1]]"#, "leads to state 4000000000");
-        check(
-            r#"[["s3", 2, 0], ["s3", 2, 1], ["s3", 4, 1]]"#,
-            "node 1 (state 3) has no input",
-        );
+        check(r#"[["s3", 2, 0], ["s3", 2, 1], ["s3", 4, 1]]"#, "node 1 (state 3) has no input");
         check(r#"[["s3", 0], ["s3", 2]]"#, "reads state 2");
         check(r#"[["s9", 0], ["s3", 2]]"#, "unknown operation `s9`");
         assert!(from_text("{").unwrap_err().to_string().contains("JSON"));

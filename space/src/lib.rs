@@ -39,8 +39,6 @@ pub use genotype::{Cell, Genotype};
 pub use op::Op;
 pub use operators::{MutateScope, crossover_raw, mutate_raw};
 pub use parse::parse_cell;
-pub use sampling::{
-    path_for_step, random_candidate, random_edges, raw_random, repair, repair_candidate,
-};
+pub use sampling::{path_for_step, random_candidate, random_edges, raw_random, repair, repair_candidate};
 pub use streams::Streams;
 pub use zoo::{PaperRow, Unpublished, ZooEntry, find, unpublished, zoo};

@@ -50,13 +50,7 @@ pub fn mutate_raw(
 /// Takes each of the 28 genes from either parent with probability 1/2.
 pub fn crossover_raw(a: &Candidate, b: &Candidate, rng: &mut impl Rng) -> [u8; CANDIDATE_LEN] {
     let (a, b) = (a.to_ints(), b.to_ints());
-    std::array::from_fn(|gene| {
-        if rng.random_bool(0.5) {
-            a[gene]
-        } else {
-            b[gene]
-        }
-    })
+    std::array::from_fn(|gene| if rng.random_bool(0.5) { a[gene] } else { b[gene] })
 }
 
 #[cfg(test)]
@@ -86,11 +80,7 @@ mod tests {
             for _ in 0..n {
                 let parent = random_candidate(&mut rng);
                 let raw = mutate_raw(&parent, 0.1, scope, &mut rng);
-                changed += raw
-                    .iter()
-                    .zip(parent.to_ints())
-                    .filter(|(a, b)| **a != *b)
-                    .count();
+                changed += raw.iter().zip(parent.to_ints()).filter(|(a, b)| **a != *b).count();
             }
             // One redraw in eight gives the old value.
             let expected = f64::from(n) * genes * 0.1 * 7.0 / 8.0;
@@ -105,10 +95,7 @@ mod tests {
     fn probabilities_zero_and_one() {
         let mut rng = Streams::new(3).rng("test", 0);
         let parent = random_candidate(&mut rng);
-        assert_eq!(
-            mutate_raw(&parent, 0.0, MutateScope::Both, &mut rng),
-            parent.to_ints()
-        );
+        assert_eq!(mutate_raw(&parent, 0.0, MutateScope::Both, &mut rng), parent.to_ints());
         let raw = mutate_raw(&parent, 1.0, MutateScope::Both, &mut rng);
         repair_candidate(&raw, &mut rng).validate().unwrap();
     }
@@ -136,13 +123,7 @@ mod tests {
 
     #[test]
     fn scopes_are_written_in_kebab_case() {
-        assert_eq!(
-            serde_json::to_string(&MutateScope::Both).unwrap(),
-            "\"both\""
-        );
-        assert_eq!(
-            serde_json::from_str::<MutateScope>("\"normal\"").unwrap(),
-            MutateScope::default()
-        );
+        assert_eq!(serde_json::to_string(&MutateScope::Both).unwrap(), "\"both\"");
+        assert_eq!(serde_json::from_str::<MutateScope>("\"normal\"").unwrap(), MutateScope::default());
     }
 }

@@ -63,17 +63,11 @@ pub fn parse_cell(text: &str) -> Result<Genotype, SpaceError> {
         return Ok(entry.genotype());
     }
     if let Some(row) = zoo::find_unpublished(text) {
-        return Err(SpaceError::Unpublished {
-            text: text.to_owned(),
-            note: row.note,
-        });
+        return Err(SpaceError::Unpublished { text: text.to_owned(), note: row.note });
     }
     match form_of(text) {
         Some(form) => read(form, text),
-        None => Err(SpaceError::UnknownCell {
-            text: text.to_owned(),
-            nearest: zoo::nearest(text),
-        }),
+        None => Err(SpaceError::UnknownCell { text: text.to_owned(), nearest: zoo::nearest(text) }),
     }
 }
 
@@ -111,36 +105,18 @@ mod tests {
             let error = parse_cell(text).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         };
-        check(
-            "NO_SUCH_CELL",
-            "unknown cell `NO_SUCH_CELL`; the nearest names in the zoo are ",
-        );
-        check(
-            "genas_flatnes_cifar10",
-            "GENAS_FLATNESS_CIFAR10, GENAS_FLATNESS_CIFAR100, ",
-        );
+        check("NO_SUCH_CELL", "unknown cell `NO_SUCH_CELL`; the nearest names in the zoo are ");
+        check("genas_flatnes_cifar10", "GENAS_FLATNESS_CIFAR10, GENAS_FLATNESS_CIFAR100, ");
         check("", "unknown cell ``");
         check("9", "unknown cell `9`");
         check("3cells.json", "unknown cell `3cells.json`");
-        check(
-            &["9"; 28].join(","),
-            "operation 9 at position 0 is not in 0..7",
-        );
-        check(
-            &["-9"; 28].join(","),
-            "operation -9 at position 0 is not in 0..7",
-        );
+        check(&["9"; 28].join(","), "operation 9 at position 0 is not in 0..7");
+        check(&["-9"; 28].join(","), "operation -9 at position 0 is not in 0..7");
         check(&["3"; 27].join(","), "27 integers, expected 28");
-        check(
-            &["3"; 28].join(","),
-            "normal cell: node 1 (state 3) has 3 live inputs",
-        );
+        check(&["3"; 28].join(","), "normal cell: node 1 (state 3) has 3 live inputs");
         check("sanas", "`sanas` is not published");
         check("{}", "`normal` is missing");
         let error = "DARTS".parse::<Genotype>().unwrap_err().to_string();
-        assert!(
-            error.starts_with("`DARTS` is not a genotype: expected 28 integers"),
-            "{error}"
-        );
+        assert!(error.starts_with("`DARTS` is not a genotype: expected 28 integers"), "{error}");
     }
 }

@@ -32,12 +32,9 @@ pub(crate) fn is_python(text: &str) -> bool {
 /// Reads the first `Genotype(...)` of a text. What stands before it (a name, a log prefix) is skipped,
 /// what stands after it is refused.
 pub fn from_python(text: &str) -> Result<Genotype, SpaceError> {
-    let (_, arguments) = text
-        .split_once(CALL)
-        .ok_or_else(|| SpaceError::syntax(FORM, "there is no `Genotype(`"))?;
-    let mut reader = Reader {
-        chars: arguments.chars().peekable(),
-    };
+    let (_, arguments) =
+        text.split_once(CALL).ok_or_else(|| SpaceError::syntax(FORM, "there is no `Genotype(`"))?;
+    let mut reader = Reader { chars: arguments.chars().peekable() };
     let mut object = Map::new();
     while !reader.take(')') {
         let keyword = reader.word()?;
@@ -80,18 +77,11 @@ impl Reader<'_> {
     }
 
     fn expect(&mut self, expected: char) -> Result<(), SpaceError> {
-        if self.take(expected) {
-            Ok(())
-        } else {
-            Err(self.unexpected(&format!("`{expected}`")))
-        }
+        if self.take(expected) { Ok(()) } else { Err(self.unexpected(&format!("`{expected}`"))) }
     }
 
     fn unexpected(&mut self, expected: &str) -> SpaceError {
-        let found = self
-            .chars
-            .peek()
-            .map_or("the end".to_owned(), |c| format!("`{c}`"));
+        let found = self.chars.peek().map_or("the end".to_owned(), |c| format!("`{c}`"));
         SpaceError::syntax(FORM, format!("{found} where {expected} was expected"))
     }
 
@@ -106,11 +96,7 @@ impl Reader<'_> {
     fn word(&mut self) -> Result<String, SpaceError> {
         self.skip_space();
         let word = self.collect_while(|c| c.is_ascii_alphanumeric() || c == '_');
-        if word.is_empty() {
-            Err(self.unexpected("a keyword"))
-        } else {
-            Ok(word)
-        }
+        if word.is_empty() { Err(self.unexpected("a keyword")) } else { Ok(word) }
     }
 
     fn value(&mut self, depth: usize) -> Result<Value, SpaceError> {
@@ -118,8 +104,7 @@ impl Reader<'_> {
         match self.chars.peek().copied() {
             Some(open @ ('[' | '(')) if depth < MAX_DEPTH => {
                 self.chars.next();
-                self.items(if open == '[' { ']' } else { ')' }, depth)
-                    .map(Value::Array)
+                self.items(if open == '[' { ']' } else { ')' }, depth).map(Value::Array)
             }
             Some(quote @ ('\'' | '"')) => {
                 self.chars.next();
@@ -148,18 +133,13 @@ impl Reader<'_> {
     fn integer(&mut self) -> Result<u64, SpaceError> {
         self.skip_space();
         let digits = self.collect_while(|c| c.is_ascii_digit());
-        digits
-            .parse()
-            .map_err(|_| SpaceError::syntax(FORM, format!("`{digits}` is not an integer")))
+        digits.parse().map_err(|_| SpaceError::syntax(FORM, format!("`{digits}` is not an integer")))
     }
 
     fn range(&mut self) -> Result<Value, SpaceError> {
         let word = self.word()?;
         if word != "range" {
-            return Err(SpaceError::syntax(
-                FORM,
-                format!("`{word}` where a value was expected"),
-            ));
+            return Err(SpaceError::syntax(FORM, format!("`{word}` where a value was expected")));
         }
         self.expect('(')?;
         let first = self.integer()?;
@@ -167,10 +147,7 @@ impl Reader<'_> {
         let end = self.integer()?;
         self.expect(')')?;
         if end.saturating_sub(first) > MAX_RANGE {
-            return Err(SpaceError::syntax(
-                FORM,
-                format!("range({first}, {end}) is longer than any cell"),
-            ));
+            return Err(SpaceError::syntax(FORM, format!("range({first}, {end}) is longer than any cell")));
         }
         Ok((first..end).map(Value::from).collect())
     }
@@ -192,12 +169,7 @@ mod tests {
             ('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), \
             ('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=[2, 3, 4, 5])";
         assert_eq!(from_python(text).unwrap().to_string(), DARTS_V2);
-        assert_eq!(
-            from_python(&format!("04:19 genotype = {text}\n"))
-                .unwrap()
-                .to_string(),
-            DARTS_V2
-        );
+        assert_eq!(from_python(&format!("04:19 genotype = {text}\n")).unwrap().to_string(), DARTS_V2);
     }
 
     #[test]
@@ -219,18 +191,9 @@ mod tests {
         check("Genotype(normal=[('sep", "the end where `'` was expected");
         check("Genotype(normal=None)", "`N` where a list");
         check("Genotype(normal=rng(2, 3))", "`rng` where a value");
-        check(
-            "Genotype(normal=range(0, 99999999999))",
-            "longer than any cell",
-        );
-        check(
-            "Genotype(normal=99999999999999999999999)",
-            "is not an integer",
-        );
-        check(
-            &format!("Genotype(normal={}", "[".repeat(100_000)),
-            "where a list",
-        );
+        check("Genotype(normal=range(0, 99999999999))", "longer than any cell");
+        check("Genotype(normal=99999999999999999999999)", "is not an integer");
+        check(&format!("Genotype(normal={}", "[".repeat(100_000)), "where a list");
         check("Genotype(normal=[]) + 1", "`+` after the end");
     }
 }

@@ -28,10 +28,7 @@ pub fn random_edges(rng: &mut impl Rng) -> [u8; N_EDGES] {
 
 /// Both cells, each uniform over all valid ones, normal first.
 pub fn random_candidate(rng: &mut impl Rng) -> Candidate {
-    Candidate {
-        normal: random_edges(rng),
-        reduce: random_edges(rng),
-    }
+    Candidate { normal: random_edges(rng), reduce: random_edges(rng) }
 }
 
 /// 28 independent uniform integers 0 to 7: what the evolution draws before repair.
@@ -46,8 +43,7 @@ pub fn raw_random(rng: &mut impl Rng) -> [u8; CANDIDATE_LEN] {
 pub fn repair(raw: &[u8; N_EDGES], rng: &mut impl Rng) -> [u8; N_EDGES] {
     let mut edges = *raw;
     for node in 0..N_NODES {
-        let (dead, live): (Vec<usize>, Vec<usize>) =
-            node_edges(node).partition(|&edge| edges[edge] == 0);
+        let (dead, live): (Vec<usize>, Vec<usize>) = node_edges(node).partition(|&edge| edges[edge] == 0);
         if dead.len() < node {
             for edge in choose(live, node - dead.len(), rng) {
                 edges[edge] = 0;
@@ -65,10 +61,7 @@ pub fn repair(raw: &[u8; N_EDGES], rng: &mut impl Rng) -> [u8; N_EDGES] {
 /// [`repair`] for both halves, normal first.
 pub fn repair_candidate(raw: &[u8; CANDIDATE_LEN], rng: &mut impl Rng) -> Candidate {
     let (normal, reduce) = halves(raw);
-    Candidate {
-        normal: repair(&normal, rng),
-        reduce: repair(&reduce, rng),
-    }
+    Candidate { normal: repair(&normal, rng), reduce: repair(&reduce, rng) }
 }
 
 /// The path that supernet training takes in a step: a function of the seed and the step alone.
@@ -123,11 +116,7 @@ mod tests {
                 let dead = raw[edges.clone()].iter().filter(|&&op| op == 0).count();
                 let changed: Vec<usize> = edges.filter(|&edge| raw[edge] != cell[edge]).collect();
                 assert_eq!(changed.len(), dead.abs_diff(node));
-                assert!(
-                    changed
-                        .iter()
-                        .all(|&edge| (raw[edge] == 0) == (dead > node))
-                );
+                assert!(changed.iter().all(|&edge| (raw[edge] == 0) == (dead > node)));
             }
         }
     }
@@ -142,16 +131,9 @@ mod tests {
         for _ in 0..n_draws {
             *counts.entry(draw()[node_edges(node)].to_vec()).or_default() += 1;
         }
-        assert_eq!(
-            counts.len(),
-            n_patterns,
-            "every pattern occurs, and no other"
-        );
+        assert_eq!(counts.len(), n_patterns, "every pattern occurs, and no other");
         let expected = n_draws as f64 / n_patterns as f64;
-        let statistic: f64 = counts
-            .values()
-            .map(|&n| (n as f64 - expected).powi(2) / expected)
-            .sum();
+        let statistic: f64 = counts.values().map(|&n| (n as f64 - expected).powi(2) / expected).sum();
         let freedom = (n_patterns - 1) as f64;
         let slack = 5.0 * (2.0 * freedom).sqrt();
         assert!(
@@ -177,15 +159,9 @@ mod tests {
     #[test]
     fn a_path_depends_on_seed_and_step_only() {
         let streams = Streams::new(5);
-        assert_eq!(
-            path_for_step(&streams, 9),
-            path_for_step(&Streams::new(5), 9)
-        );
+        assert_eq!(path_for_step(&streams, 9), path_for_step(&Streams::new(5), 9));
         assert_ne!(path_for_step(&streams, 9), path_for_step(&streams, 10));
-        assert_ne!(
-            path_for_step(&streams, 9),
-            path_for_step(&Streams::new(6), 9)
-        );
+        assert_ne!(path_for_step(&streams, 9), path_for_step(&Streams::new(6), 9));
         // Pinned: an interrupted training continues with a later version.
         assert_eq!(
             path_for_step(&Streams::new(1), 0).to_string(),

@@ -40,9 +40,8 @@ impl Streams {
 
 /// The 64-bit FNV-1a hash: short, and fixed for ever, unlike the hashes of the standard library.
 fn fnv1a64(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -62,12 +61,7 @@ mod tests {
     fn streams_are_reproducible_and_distinct() {
         let first = |seed, name, counter| Streams::new(seed).rng(name, counter).next_u64();
         assert_eq!(first(1, "path", 0), first(1, "path", 0));
-        let draws = [
-            first(1, "path", 0),
-            first(2, "path", 0),
-            first(1, "noise", 0),
-            first(1, "path", 1),
-        ];
+        let draws = [first(1, "path", 0), first(2, "path", 0), first(1, "noise", 0), first(1, "path", 1)];
         for (i, a) in draws.iter().enumerate() {
             assert!(draws[i + 1..].iter().all(|b| a != b), "{draws:?}");
         }
@@ -78,9 +72,6 @@ mod tests {
     #[test]
     fn streams_are_pinned() {
         let mut rng = Streams::new(3).rng("path", 5);
-        assert_eq!(
-            [rng.next_u64(), rng.next_u64()],
-            [9_706_825_951_748_462_925, 5_273_484_653_559_039_901]
-        );
+        assert_eq!([rng.next_u64(), rng.next_u64()], [9_706_825_951_748_462_925, 5_273_484_653_559_039_901]);
     }
 }

@@ -107,9 +107,7 @@ pub fn zoo() -> &'static [ZooEntry] {
 /// The cell of that name or alias. Case does not count, and `-` or a space stands for `_`.
 pub fn find(name: &str) -> Option<&'static ZooEntry> {
     let name = normalise(name);
-    zoo()
-        .iter()
-        .find(|entry| entry.names().any(|known| normalise(known) == name))
+    zoo().iter().find(|entry| entry.names().any(|known| normalise(known) == name))
 }
 
 /// The rows whose genotype nobody published.
@@ -173,23 +171,11 @@ mod tests {
     fn every_entry_is_complete_valid_and_found_by_its_names() {
         let mut seen = HashSet::new();
         for entry in zoo() {
-            let genotype: Genotype = entry
-                .human
-                .parse()
-                .unwrap_or_else(|e| panic!("{}: {e}", entry.name));
+            let genotype: Genotype = entry.human.parse().unwrap_or_else(|e| panic!("{}: {e}", entry.name));
             genotype.validate().unwrap();
             assert_eq!(genotype, entry.genotype());
-            assert_eq!(
-                genotype.to_string(),
-                entry.human,
-                "{}: as it is shown",
-                entry.name
-            );
-            assert!(
-                entry.source.contains('/') && !entry.note.is_empty(),
-                "{}",
-                entry.name
-            );
+            assert_eq!(genotype.to_string(), entry.human, "{}: as it is shown", entry.name);
+            assert!(entry.source.contains('/') && !entry.note.is_empty(), "{}", entry.name);
             for name in entry.names() {
                 assert!(seen.insert(normalise(name)), "{name} occurs twice");
                 assert_eq!(find(&name.to_lowercase()).map(|e| e.name), Some(entry.name));
@@ -199,11 +185,7 @@ mod tests {
             }
         }
         for row in unpublished() {
-            assert!(
-                seen.insert(normalise(row.name)),
-                "{} is also a published cell",
-                row.name
-            );
+            assert!(seen.insert(normalise(row.name)), "{} is also a published cell", row.name);
             assert!(!row.note.is_empty());
         }
     }
@@ -212,41 +194,13 @@ mod tests {
     fn candidates_are_those_of_the_source_files() {
         // The integers of clovaai/GeNAS retrain_architecture/genotypes.py and evolution_search/genotypes.py.
         for (name, normal, reduce) in [
-            (
-                "GENAS_FLATNESS_CIFAR10",
-                "3 6 0 4 4 0 6 6 0 0 0 0 4 3",
-                "5 2 0 6 4 0 3 0 6 0 0 5 0 7",
-            ),
-            (
-                "GENAS_ANGLE_FLATNESS_CIFAR10",
-                "5 4 4 4 0 4 5 0 0 4 0 0 0 4",
-                "7 7 2 3 0 4 1 0 0 0 0 0 5 6",
-            ),
-            (
-                "GENAS_FLATNESS_CIFAR100",
-                "3 5 0 4 4 0 0 4 5 0 4 0 0 7",
-                "6 3 2 0 5 0 5 0 7 0 1 1 0 0",
-            ),
-            (
-                "GENAS_ANGLE_FLATNESS_CIFAR100",
-                "3 5 1 4 0 0 4 0 4 0 4 0 0 5",
-                "6 4 0 7 2 1 3 0 0 0 4 0 0 7",
-            ),
-            (
-                "RLDARTS_OURS_GT",
-                "5 5 2 5 0 4 4 0 0 0 4 0 0 4",
-                "3 3 0 3 2 3 7 0 0 3 0 0 0 4",
-            ),
-            (
-                "RLDARTS",
-                "5 4 5 0 5 0 0 5 5 0 0 0 7 4",
-                "5 4 2 0 5 0 0 4 4 0 4 4 0 0",
-            ),
-            (
-                "RLDARTS_GT",
-                "5 5 4 5 0 0 4 0 4 0 0 0 4 4",
-                "1 3 3 3 0 3 2 0 0 0 4 0 0 6",
-            ),
+            ("GENAS_FLATNESS_CIFAR10", "3 6 0 4 4 0 6 6 0 0 0 0 4 3", "5 2 0 6 4 0 3 0 6 0 0 5 0 7"),
+            ("GENAS_ANGLE_FLATNESS_CIFAR10", "5 4 4 4 0 4 5 0 0 4 0 0 0 4", "7 7 2 3 0 4 1 0 0 0 0 0 5 6"),
+            ("GENAS_FLATNESS_CIFAR100", "3 5 0 4 4 0 0 4 5 0 4 0 0 7", "6 3 2 0 5 0 5 0 7 0 1 1 0 0"),
+            ("GENAS_ANGLE_FLATNESS_CIFAR100", "3 5 1 4 0 0 4 0 4 0 4 0 0 5", "6 4 0 7 2 1 3 0 0 0 4 0 0 7"),
+            ("RLDARTS_OURS_GT", "5 5 2 5 0 4 4 0 0 0 4 0 0 4", "3 3 0 3 2 3 7 0 0 3 0 0 0 4"),
+            ("RLDARTS", "5 4 5 0 5 0 0 5 5 0 0 0 7 4", "5 4 2 0 5 0 0 4 4 0 4 4 0 0"),
+            ("RLDARTS_GT", "5 5 4 5 0 0 4 0 4 0 0 0 4 4", "1 3 3 3 0 3 2 0 0 0 4 0 0 6"),
         ] {
             let expected: Candidate = format!("{normal} {reduce}").parse().unwrap();
             let genotype = find(name).unwrap().genotype();
@@ -286,14 +240,7 @@ mod tests {
             assert_eq!(entry.name, name);
             assert!(entry.check.is_some(), "{name} has exact figures");
         }
-        for alias in [
-            "DARTS",
-            "DARTS_V2",
-            "DARTS_V1",
-            "pc-darts",
-            "P-DARTS",
-            "FAIRDARTS_B",
-        ] {
+        for alias in ["DARTS", "DARTS_V2", "DARTS_V1", "pc-darts", "P-DARTS", "FAIRDARTS_B"] {
             assert!(find(alias).is_some(), "{alias}");
         }
     }
@@ -305,17 +252,9 @@ mod tests {
                 continue;
             };
             assert_eq!(Some(c), entry.channels, "{}", entry.name);
-            assert!(
-                (params as f64 / 1e6 - paper.params_m).abs() < 0.06,
-                "{}",
-                entry.name
-            );
+            assert!((params as f64 / 1e6 - paper.params_m).abs() < 0.06, "{}", entry.name);
             // Rows quoted from other papers keep their own count of FLOPs.
-            assert!(
-                (flops as f64 / 1e9 - paper.flops_g).abs() < 0.05,
-                "{}",
-                entry.name
-            );
+            assert!((flops as f64 / 1e9 - paper.flops_g).abs() < 0.05, "{}", entry.name);
         }
     }
 

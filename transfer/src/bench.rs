@@ -76,7 +76,8 @@ pub fn bench(model: &Path, options: &BenchOptions, progress: &dyn Fn(usize, usiz
     progress(0, batches.len());
     for (done, &batch) in batches.iter().enumerate() {
         // The values do not matter, but zeros could be faster than images.
-        let images: Vec<f32> = (0..batch * 3 * side * side).map(|i| (i * 7919 % 509) as f32 / 127.0 - 2.0).collect();
+        let images: Vec<f32> =
+            (0..batch * 3 * side * side).map(|i| (i * 7919 % 509) as f32 / 127.0 - 2.0).collect();
         let mut run = || {
             let started = Instant::now();
             classifier.logits(&images, batch, side).map(|_| started.elapsed().as_secs_f64() * 1e3)
@@ -92,7 +93,13 @@ pub fn bench(model: &Path, options: &BenchOptions, progress: &dyn Fn(usize, usiz
         times.sort_unstable_by(f64::total_cmp);
         let median_ms = quantile(&times, 0.5);
         let images_per_second = batch as f64 * 1e3 / median_ms.max(1e-9);
-        rows.push(BenchRow { batch, median_ms, p95_ms: quantile(&times, 0.95), images_per_second, runs: times.len() });
+        rows.push(BenchRow {
+            batch,
+            median_ms,
+            p95_ms: quantile(&times, 0.95),
+            images_per_second,
+            runs: times.len(),
+        });
         progress(done + 1, batches.len());
     }
     Ok(BenchReport { provider: classifier.session().provider_used(), image: side, rows })

@@ -173,7 +173,10 @@ fn other_kind(set: EvalSet, data: &Path, found: &str) -> TransferError {
         "CIFAR-100" => "--set cifar100",
         _ => "--set folder",
     };
-    TransferError::Request(format!("{}: this is {found}, not {set}; give other data, or {fits}", data.display()))
+    TransferError::Request(format!(
+        "{}: this is {found}, not {set}; give other data, or {fits}",
+        data.display()
+    ))
 }
 
 fn label_map(data: &[String], classifier: &Classifier, options: &EvaluateOptions) -> Result<LabelMap> {
@@ -192,7 +195,12 @@ fn transform(classifier: &Classifier) -> EvalTransform {
     EvalTransform { resize: (crop as f64 * 256.0 / 224.0).round() as usize, crop, normalization }
 }
 
-fn on_cifar(dataset: &Dataset, mut tally: Tally, batch: usize, progress: &dyn Fn(usize, usize)) -> Result<Evaluation> {
+fn on_cifar(
+    dataset: &Dataset,
+    mut tally: Tally,
+    batch: usize,
+    progress: &dyn Fn(usize, usize),
+) -> Result<Evaluation> {
     let set = dataset.load(Split::Test, 32)?.with_normalization(tally.classifier.normalization());
     let side = set.height;
     if tally.classifier.side() != side && !tally.classifier.takes_any_size() {
@@ -215,7 +223,12 @@ fn on_cifar(dataset: &Dataset, mut tally: Tally, batch: usize, progress: &dyn Fn
     tally.finish(started)
 }
 
-fn on_files(source: &EvalSource, mut tally: Tally, side: usize, progress: &dyn Fn(usize, usize)) -> Result<Evaluation> {
+fn on_files(
+    source: &EvalSource,
+    mut tally: Tally,
+    side: usize,
+    progress: &dyn Fn(usize, usize),
+) -> Result<Evaluation> {
     progress(0, source.len());
     let started = Instant::now();
     for batch in source.batches() {
@@ -302,7 +315,8 @@ fn best(logits: &[f32]) -> (usize, f32) {
 
 /// The number of classes before a class when they are sorted by score.
 fn rank(logits: &[f32], class: usize) -> usize {
-    let before = |(other, &value): (usize, &f32)| value > logits[class] || (value == logits[class] && other < class);
+    let before =
+        |(other, &value): (usize, &f32)| value > logits[class] || (value == logits[class] && other < class);
     logits.iter().enumerate().filter(|&entry| before(entry)).count()
 }
 
@@ -348,8 +362,14 @@ mod tests {
     /// A model of the CIFAR network with ten classes.
     fn model(dir: &Path, batch: Dim) -> PathBuf {
         let genotype = random_candidate(&mut Streams::new(1).rng("cell", 0)).genotype();
-        let net =
-            EvalNet { kind: NetworkKind::Cifar, genotype, channels: 4, layers: 3, classes: 10, auxiliary: false };
+        let net = EvalNet {
+            kind: NetworkKind::Cifar,
+            genotype,
+            channels: 4,
+            layers: 3,
+            classes: 10,
+            auxiliary: false,
+        };
         let weights = Weights::init(net.layout().into(), &Streams::new(2));
         let info = ModelInfo {
             class_names: (0..10).map(|n| format!("c{n}")).collect(),
@@ -360,7 +380,8 @@ mod tests {
             source_run: "none".to_owned(),
         };
         let path = dir.join("model.onnx");
-        export_classifier(&path, &net, &weights, &info, &GraphOptions { batch, ..GraphOptions::square(32) }).unwrap();
+        export_classifier(&path, &net, &weights, &info, &GraphOptions { batch, ..GraphOptions::square(32) })
+            .unwrap();
         path
     }
 
@@ -373,7 +394,8 @@ mod tests {
     }
 
     fn options(batch_size: usize) -> EvaluateOptions {
-        let session = SessionOptions { provider: Provider::Cpu, intra_threads: 1, ..SessionOptions::default() };
+        let session =
+            SessionOptions { provider: Provider::Cpu, intra_threads: 1, ..SessionOptions::default() };
         EvaluateOptions { set: EvalSet::Cifar10, batch_size, ignore_labels: false, session }
     }
 
@@ -387,7 +409,8 @@ mod tests {
         let whole = evaluate(&free, dir.path(), &options(64), &|_, _| ()).unwrap();
         let parts = evaluate(&free, dir.path(), &options(8), &progress).unwrap();
         assert_eq!(*seen.lock().unwrap(), [(0, 21), (8, 21), (16, 21), (21, 21)]);
-        let fixed = evaluate(&model(dir.path(), Dim::Fixed(4)), dir.path(), &options(64), &|_, _| ()).unwrap();
+        let fixed =
+            evaluate(&model(dir.path(), Dim::Fixed(4)), dir.path(), &options(64), &|_, _| ()).unwrap();
         let classes = |e: &Evaluation| e.predictions.iter().map(|p| (p.label, p.top1)).collect::<Vec<_>>();
         assert_eq!(classes(&whole), classes(&parts));
         assert_eq!(classes(&whole), classes(&fixed));

@@ -10,14 +10,7 @@ const fn row(
     top1: f64,
     top5: Option<f64>,
 ) -> Option<PaperRow> {
-    Some(PaperRow {
-        search_set,
-        method,
-        params_m,
-        flops_g,
-        top1,
-        top5,
-    })
+    Some(PaperRow { search_set, method, params_m, flops_g, top1, top5 })
 }
 
 /// A row of the CIFAR-10 block.
@@ -126,11 +119,7 @@ pub(super) const UNPUBLISHED: &[Unpublished] = &[
         paper: imagenet("Accuracy + Flatness", 5.3, 0.59, 75.33, 92.41),
         note: NO_IMAGENET,
     },
-    Unpublished {
-        name: "GAMMA_SWEEPS_TABLE_8",
-        paper: None,
-        note: NO_SWEEP,
-    },
+    Unpublished { name: "GAMMA_SWEEPS_TABLE_8", paper: None, note: NO_SWEEP },
     Unpublished {
         name: "GAMMA_SWEEPS_TABLES_9_AND_10",
         paper: None,
