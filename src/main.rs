@@ -31,6 +31,11 @@ use clap::Parser;
 use context::Ctx;
 use genas_search::SearchError;
 
+/// A training step frees and asks for the same large blocks again and again; page faults on fresh
+/// ones cost more than the kernels (kernels/src/memory.rs).
+#[global_allocator]
+static ALLOCATOR: genas_kernels::memory::Recycling = genas_kernels::memory::Recycling;
+
 /// Exit code of an interrupted run.
 const INTERRUPTED: u8 = 130;
 

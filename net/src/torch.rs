@@ -7,9 +7,10 @@ use genas_space::Op;
 use pytorch_reader::{DType, PytorchReader, Tensor};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
-use std::path::Path;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use zip::read::{ArchiveOffset, Config};
 
 /// Keys that carry nothing of the network: BatchNorm's batch counters.
@@ -83,7 +84,8 @@ fn operation_name(op: Option<Op>, layer: &str, leaf: &str) -> String {
 /// counters, and an auxiliary head that `layout` does not have). Missing, unknown and mis-shaped
 /// tensors are errors that name them.
 pub fn read_torch(path: &Path, layout: Arc<Layout>) -> Result<(Weights, Vec<String>), NetError> {
-    let tensors = open(path)?;
+    // Tensors are read from the file when they are asked for, so a copy lives until the end.
+    let (tensors, _copy) = open(path)?;
     let mut tensors: HashMap<String, Tensor> = tensors
         .into_iter()
         .map(|(name, tensor)| (name.strip_prefix("module.").map(str::to_owned).unwrap_or(name), tensor))
@@ -134,40 +136,56 @@ pub fn read_torch(path: &Path, layout: Arc<Layout>) -> Result<(Weights, Vec<Stri
     Ok((weights, ignored))
 }
 
-/// Opens a checkpoint, under `state_dict` if it has that key.
-fn open(path: &Path) -> Result<HashMap<String, Tensor>, NetError> {
+/// A temporary file, removed in the end.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Opens a checkpoint, under `state_dict` if it has that key. The tensors may lie in a copy.
+fn open(path: &Path) -> Result<(HashMap<String, Tensor>, Option<Temporary>), NetError> {
     File::open(path).map_err(NetError::io(path, "read"))?;
     let read = |path: &Path| {
         PytorchReader::with_top_level_key(path, "state_dict").or_else(|_| PytorchReader::new(path))
     };
-    if let Ok(reader) = read(path) {
-        return Ok(reader.into_tensors());
-    }
+    let error = match read(path) {
+        Ok(reader) => return Ok((reader.into_tensors(), None)),
+        Err(error) => error,
+    };
     // Some archives fool the detection of their start (burn-notes.md); a fresh copy reads well.
+    // The reader takes archives from files only.
     let broken =
         |reason: String| NetError::format(path, format!("not a PyTorch checkpoint, or damaged ({reason})"));
     let copy = repack(path).map_err(|e| broken(e.to_string()))?;
-    let result = PytorchReader::from_reader(copy.as_slice(), Some("state_dict"))
-        .or_else(|_| PytorchReader::from_reader(copy.as_slice(), None));
-    result.map(PytorchReader::into_tensors).map_err(|e| broken(e.to_string()))
+    match read(&copy.0) {
+        Ok(reader) => Ok((reader.into_tensors(), Some(copy))),
+        Err(_) => Err(broken(error.to_string())),
+    }
 }
 
 /// Copies the entries of an archive that starts at the file's first byte into a new one.
-fn repack(path: &Path) -> Result<Vec<u8>, zip::result::ZipError> {
+fn repack(path: &Path) -> Result<Temporary, zip::result::ZipError> {
+    static COPIES: AtomicU64 = AtomicU64::new(0);
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
     let mut source = zip::ZipArchive::with_config(config, BufReader::new(File::open(path)?))?;
-    let mut target = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let name = format!("genas-{}-{}.pth", std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
+    let copy = std::env::temp_dir().join(name);
+    let file = File::create_new(&copy)?;
+    let copy = Temporary(copy);
+    let mut target = zip::ZipWriter::new(BufWriter::new(file));
     for n in 0..source.len() {
         let mut entry = source.by_index(n)?;
         let stored =
             zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
         let name = entry.name()?.into_owned();
         target.start_file(name, stored)?;
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes)?;
-        target.write_all(&bytes)?;
+        std::io::copy(&mut entry, &mut target)?;
     }
-    Ok(target.finish()?.into_inner())
+    target.finish()?.flush()?;
+    Ok(copy)
 }
 
 #[cfg(test)]

@@ -30,18 +30,27 @@ fn cost(entry: &ZooEntry, kind: NetworkKind, channels: usize) -> CostReport {
 
 #[test]
 fn imagenet_networks_cost_exactly_what_the_published_code_counts() {
-    let mut checked = 0;
+    let (mut checked, mut exact) = (0, 0);
     for entry in genas_space::zoo() {
         let Some((channels, params, flops)) = entry.check else { continue };
         let report = cost(entry, NetworkKind::ImageNet, channels);
-        assert_eq!((report.params, report.paper_flops), (params, flops), "{}", entry.name);
+        assert_eq!(report.params, params, "{}", entry.name);
+        if flops as f32 as u64 == flops {
+            // The print of the published profiler, which sums in f32: off by up to 2e-6.
+            let off = report.paper_flops.abs_diff(flops) as f64 / flops as f64;
+            println!("{}: exactly {}, printed as {flops} ({off:.1e})", entry.name, report.paper_flops);
+            assert!(off <= 2e-6, "{}: {} FLOPs, expected {flops}", entry.name, report.paper_flops);
+        } else {
+            assert_eq!(report.paper_flops, flops, "{}", entry.name);
+            exact += 1;
+        }
         // The paper's rule differs from plain multiply-accumulates in the classifier alone.
         let inputs =
             (report.params - network(entry, NetworkKind::ImageNet, channels).params_below()) / 1000 - 1;
         assert_eq!(report.paper_flops - report.macs, (inputs - 1) * 1000, "{}", entry.name);
         checked += 1;
     }
-    assert!(checked >= 13, "{checked} cells with exact figures");
+    assert!(checked >= 13 && exact >= 5, "{checked} cells with figures, {exact} of them exact");
 }
 
 /// Parameters below the classifier.

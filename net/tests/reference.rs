@@ -88,6 +88,15 @@ fn largest_difference(found: &[f32], expected: &[f64]) -> f64 {
     found.iter().zip(expected).fold(0.0, |worst, (&f, &e)| (f64::from(f) - e).abs().max(worst))
 }
 
+/// Largest relative deviation of loss, gradient norm and parameter norm per step.
+///
+/// These steps amplify rounding: weights that differ by 1e-7 from the start (measured with five random
+/// perturbations) move the gradient norm by up to 5e-5, 6e-3, 6e-3 and 3e-2, the loss by up to 2e-7, 2e-5,
+/// 9e-4 and 1e-2, the parameter norm by 1e-7. The parameter norm is what tells the two treatments of
+/// unsampled operations apart: they differ by 9e-7 after step 1 and 5e-6 after step 3.
+const LIMITS: [[f64; 3]; 4] =
+    [[1e-6, 1e-4, 1e-8], [1e-4, 1e-2, 1e-7], [3e-3, 3e-2, 2e-7], [3e-2, 1e-1, 2e-7]];
+
 #[test]
 fn supernet_steps_are_those_of_pytorch() {
     let Some(dir) = reference() else { return };
@@ -101,7 +110,6 @@ fn supernet_steps_are_those_of_pytorch() {
         let sgd = SgdConfig { momentum: 0.9, weight_decay: 3e-4, clip: Some(5.0), unsampled };
         let mut trainer = Trainer::new(supernet(&dir, "epoch_0"));
         let training = &expected["training"][key];
-        let mut worst = [0.0f64; 3];
         for step in 0..4 {
             let path = candidate(&expected["paths"][step]);
             let y: Vec<i64> = labels.part(step).values.iter().map(|&y| y as i64).collect();
@@ -116,11 +124,14 @@ fn supernet_steps_are_those_of_pytorch() {
             for (n, what) in ["loss", "grad_norm_before_clip", "param_l2_after"].into_iter().enumerate() {
                 let expected = numbers(&training[what])[step];
                 let off = (found[n] / expected - 1.0).abs();
-                worst[n] = worst[n].max(off);
-                assert!(off < 1e-4, "{key}, step {step}: {what} is {}, expected {expected}", found[n]);
+                println!("{key}, step {step}: {what} off by {off:.1e}");
+                assert!(
+                    off < LIMITS[step][n],
+                    "{key}, step {step}: {what} is {}, expected {expected}",
+                    found[n]
+                );
             }
         }
-        println!("{key}: relative deviation of loss, gradient norm, parameter norm: {worst:?}");
     }
 }
 
