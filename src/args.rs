@@ -287,7 +287,7 @@ pub struct SupernetArgs {
 Examples:
   genas search --config configs/darts-cifar10.toml --data cifar-10-batches-bin --out runs/a
   genas search --config configs/darts-cifar10.toml --data cifar-10-batches-bin --out runs/b \\
-      --metric angle+flatness --supernet runs/a --set evolution.generations=5
+      --metric angle+flatness --set evolution.generations=5
   genas search ... --resume                   after an interruption: the same result as without it")]
 pub struct SearchArgs {
     /// Settings of the run
