@@ -577,7 +577,7 @@ fn even_width(text: &str) -> Result<usize, String> {
     let width: usize = text.parse().map_err(|_| format!("{text:?} is not a whole number"))?;
     match width {
         0 => Err("the width must be 2 or more".to_owned()),
-        _ if width % 2 != 0 => Err("the width must be even: reduction cells halve it".to_owned()),
+        _ if !width.is_multiple_of(2) => Err("the width must be even: reduction cells halve it".to_owned()),
         _ if width > LARGEST => Err(format!("the width must be {LARGEST} or less")),
         _ => Ok(width),
     }
@@ -604,7 +604,7 @@ fn flops(text: &str) -> Result<u64, String> {
         _ => (text, 1.0),
     };
     let value = number.trim().parse::<f64>().map_err(|_| wrong())? * unit;
-    if value >= 1.0 && value < 1e15 { Ok(value.round() as u64) } else { Err(wrong()) }
+    if (1.0..1e15).contains(&value) { Ok(value.round() as u64) } else { Err(wrong()) }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

@@ -1,5 +1,7 @@
 //! The binary from outside: results, errors, exit codes.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -70,7 +70,7 @@ pub(crate) fn operation<I: Interpreter>(
     x: &I::Value,
 ) -> Option<I::Value> {
     let pool = Pool { kernel: 3, stride, padding: 1 };
-    let y = i.scope(op.name(), |i| match op {
+    i.scope(op.name(), |i| match op {
         Op::None => None,
         Op::MaxPool3x3 | Op::AvgPool3x3 => {
             let y = if op == Op::MaxPool3x3 { i.max_pool(&pool, x) } else { i.avg_pool(&pool, x) };
@@ -84,8 +84,7 @@ pub(crate) fn operation<I: Interpreter>(
         Op::DilConv3x3 => Some(dil_conv(i, c, 3, stride, x)),
         Op::DilConv5x5 => Some(dil_conv(i, c, 5, stride, x)),
         Op::Conv7x1_1x7 => Some(conv_7x1_1x7(i, c, stride, x)),
-    });
-    y
+    })
 }
 
 /// The two inputs of a cell brought to its width: `preprocess0`, `preprocess1`.

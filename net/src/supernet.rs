@@ -97,13 +97,12 @@ fn cell<I: Interpreter>(i: &mut I, shape: &CellShape, path: Path, s0: &I::Value,
     let mut states = preprocess(i, shape, s0, s1).to_vec();
     for node in 0..N_NODES {
         let mut branches = Vec::new();
-        for source in 0..node + 2 {
+        for (source, x) in states.iter().enumerate() {
             let edge = edge_index(node, source);
             let stride = if shape.reduction && source < 2 { 2 } else { 1 };
-            let x = states[source].clone();
             i.scope(&format!("edges.{edge}"), |i| {
                 for op in chosen(path, shape.reduction, edge) {
-                    branches.extend(operation(i, op, shape.c, stride, true, &x));
+                    branches.extend(operation(i, op, shape.c, stride, true, x));
                 }
             });
         }

@@ -1,6 +1,8 @@
 //! Parity with the published PyTorch implementation, where `GENAS_SHARED` names the folder that
 //! holds `reference/`.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Weights and training states on disk, and steps that must not happen.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

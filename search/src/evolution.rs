@@ -202,7 +202,7 @@ mod tests {
             &Streams::new(1),
             |_| true,
             |batch| {
-                let score = |t: &Task| if t.index % 2 == 0 { f64::NAN } else { t.index as f64 };
+                let score = |t: &Task| if t.index.is_multiple_of(2) { f64::NAN } else { t.index as f64 };
                 Ok::<_, ()>(batch.iter().map(score).collect())
             },
         )

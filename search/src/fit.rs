@@ -132,7 +132,7 @@ impl Fit<'_> {
             trainer.state.epoch += 1;
             trainer.state.step_in_epoch = 0;
             let done = trainer.state.epoch as usize;
-            if self.keep_every > 0 && done % self.keep_every == 0 {
+            if self.keep_every > 0 && done.is_multiple_of(self.keep_every) {
                 write_weights(
                     &self.directory.join(format!("epoch_{done}.safetensors")),
                     &trainer.weights,

@@ -142,7 +142,7 @@ mod tests {
         let journal = Journal::open(&path, "a").unwrap();
         journal.append(&line(0)).unwrap();
         journal.append(&line(1)).unwrap();
-        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"index\":2,").unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"index\":2,").unwrap();
         let journal = Journal::open(&path, "a").unwrap();
         assert_eq!(journal.known(), 2);
         journal.append(&line(2)).unwrap();
