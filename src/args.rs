@@ -287,7 +287,7 @@ pub struct SupernetArgs {
 Examples:
   genas search --config configs/darts-cifar10.toml --data cifar-10-batches-bin --out runs/a
   genas search --config configs/darts-cifar10.toml --data cifar-10-batches-bin --out runs/b \\
-      --metric angle+flatness --set evolution.generations=5
+      --supernet runs/a --metric angle+flatness --set evolution.generations=5
   genas search ... --resume                   after an interruption: the same result as without it")]
 pub struct SearchArgs {
     /// Settings of the run
@@ -309,7 +309,7 @@ pub struct SearchArgs {
     /// What computes the validation losses
     #[arg(long, value_enum)]
     pub scorer: Option<ScorerArg>,
-    /// Take the trained supernet of another run
+    /// Take the trained supernet of another run of the same [supernet] and [data] settings, seed and images
     #[arg(long, value_name = "RUN")]
     pub supernet: Option<PathBuf>,
     /// Override a setting, such as evolution.population=20; may be repeated

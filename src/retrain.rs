@@ -32,7 +32,7 @@ pub fn train(ctx: &Ctx, args: &RetrainArgs) -> Result<RetrainResult> {
     let source = args.run.as_ref().unwrap_or(&args.out);
     let mut settings: Config = match &args.config {
         Some(path) => config(ctx, path, &args.set)?,
-        None => RunDir::existing(source)?.1,
+        None => RunDir::existing(source, &args.set)?.1,
     };
     let genotype = match &args.cell {
         Some(text) => cell::resolve(text)?,
@@ -48,5 +48,6 @@ pub fn train(ctx: &Ctx, args: &RetrainArgs) -> Result<RetrainResult> {
     }
     let devices = ctx.devices()?;
     let directory = args.out.join("retrain");
+    let _lock = genas_search::run::lock(&args.out)?;
     Ok(retrain(&directory, genotype, kind, &settings, &args.data, &devices, args.resume, &ctx.observer)?)
 }

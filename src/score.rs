@@ -53,7 +53,7 @@ fn describe(cell: &str, candidate: &Candidate, parts: &Score, score: f64) -> Val
 fn supernet(ctx: &Ctx, args: &ScoreArgs) -> Result<(Supernet, Weights, Option<Weights>, Config)> {
     let given = args.config.as_deref().map(|path| config(ctx, path, &args.set)).transpose()?;
     if let Some(root) = &args.run {
-        let (run, own) = RunDir::existing(root)?;
+        let (run, own) = RunDir::existing(root, &args.set)?;
         let (net, trained) = read(&run.trained(), None)?;
         let initial = read(&run.initial(), None)?.1;
         return Ok((net, trained, Some(initial), given.unwrap_or(own)));

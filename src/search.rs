@@ -1,10 +1,10 @@
 //! `genas search`.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use genas_search::RunDir;
 use genas_search::config::ScorerKind;
 use genas_search::search::{SearchResult, search};
-use genas_search::supernet::{read_halves, train};
+use genas_search::supernet::{adopt, read_halves, train};
 
 use crate::args::{ScorerArg, SearchArgs};
 use crate::context::Ctx;
@@ -27,9 +27,6 @@ pub fn run(ctx: &Ctx, args: &SearchArgs) -> Result<()> {
 
 /// Trains the supernet if the run has none, then searches.
 pub fn find(ctx: &Ctx, args: &SearchArgs) -> Result<SearchResult> {
-    if args.supernet.is_some() {
-        bail!("--supernet is not built yet; copy RUN/supernet into the new run directory instead");
-    }
     let mut config = config(ctx, &args.config, &args.set)?;
     config.metric.name = args.metric.unwrap_or(config.metric.name);
     config.metric.scorer = match args.scorer {
@@ -42,6 +39,9 @@ pub fn find(ctx: &Ctx, args: &SearchArgs) -> Result<SearchResult> {
     let devices = ctx.devices()?;
     if config.metric.name.needs_data() && config.metric.scorer == ScorerKind::Ort {
         ctx.ensure_runtime()?;
+    }
+    if let Some(source) = &args.supernet {
+        adopt(&run, &RunDir::existing(source, &[])?.0, &config, &halves)?;
     }
     train(&run, &config, &halves, &devices, args.resume, &ctx.observer)?;
     Ok(search(&run, &config, Some(&halves), &devices, ctx.global.provider, args.resume, &ctx.observer)?)

@@ -383,7 +383,7 @@ impl Config {
         for (name, width) in
             [("supernet.channels", self.supernet.channels), ("retrain.channels", self.retrain.channels)]
         {
-            if width % 2 != 0 {
+            if !width.is_multiple_of(2) {
                 return Err(format!("{name} is {width}, but must be even: FactorizedReduce halves it"));
             }
         }
@@ -391,6 +391,38 @@ impl Config {
         let increasing = sigmas.windows(2).all(|w| w[0] < w[1]);
         if sigmas.is_empty() || !increasing || !sigmas.iter().all(|s| *s > 0.0 && s.is_finite()) {
             return Err(format!("metric.sigmas must be positive and strictly increasing, not {sigmas:?}"));
+        }
+        for (section, rate, momentum, decay, clip) in [
+            (
+                "supernet",
+                self.supernet.learning_rate,
+                self.supernet.momentum,
+                self.supernet.weight_decay,
+                self.supernet.clip,
+            ),
+            (
+                "retrain",
+                self.retrain.learning_rate,
+                self.retrain.momentum,
+                self.retrain.weight_decay,
+                self.retrain.clip,
+            ),
+        ] {
+            let wrong = |name: &str, value: f64, must: &str| {
+                Err(format!("{section}.{name} is {value}, but must be {must}"))
+            };
+            if !(rate > 0.0 && rate.is_finite()) {
+                return wrong("learning-rate", rate, "positive");
+            }
+            if !(0.0..1.0).contains(&momentum) {
+                return wrong("momentum", momentum.into(), "in [0, 1)");
+            }
+            if !(decay >= 0.0 && decay.is_finite()) {
+                return wrong("weight-decay", decay.into(), "0 or more");
+            }
+            if clip.is_nan() || clip <= 0.0 {
+                return wrong("clip", clip, "positive; inf does not clip");
+            }
         }
         let e = &self.evolution;
         if e.mutations + e.crossovers > e.population {
@@ -457,6 +489,8 @@ mod tests {
         assert!(error("[supernet]\nchannels = 15", &[]).contains("even"));
         assert!(error("", &["supernet.epocs=3"]).contains("epocs"));
         assert!(error("", &["supernet.epochs"]).contains("VALUE"));
+        assert!(error("", &["retrain.learning-rate=nan"]).contains("positive"));
+        assert!(error("", &["supernet.momentum=1.0"]).contains("[0, 1)"));
         assert!(error("[evolution]\npopulation = 10", &[]).contains("population"));
     }
 

@@ -3,7 +3,7 @@
 use crate::error::SearchError;
 use crate::observer::Observer;
 use genas_data::{Batch, TrainLoader};
-use genas_net::{NetError, StepReport, Trainer, WeightsFile, atomic_write, write_weights};
+use genas_net::{NetError, StepReport, Trainer, WeightsFile, atomic_write, read_weights, write_weights};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::Path;
@@ -12,6 +12,21 @@ use std::time::{Duration, Instant};
 
 /// Time between checkpoints inside an epoch.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+
+/// Key under which finished weights carry the fingerprint of their training.
+const SETTINGS_KEY: &str = "training_settings";
+
+/// Refuses finished weights of another training.
+pub fn check_settings(weights: &Path, fingerprint: &str) -> Result<(), SearchError> {
+    let (_, about) = read_weights(weights)?;
+    if about.extra.get(SETTINGS_KEY).and_then(|v| v.as_str()) == Some(fingerprint) {
+        return Ok(());
+    }
+    Err(SearchError::format(
+        weights,
+        "was trained with other settings, another seed or other images; use those, or another --out",
+    ))
+}
 
 /// A training from its first epoch to its last.
 pub struct Fit<'a> {
@@ -24,7 +39,7 @@ pub struct Fit<'a> {
     /// The batches.
     pub loader: &'a TrainLoader,
     /// What stands beside the weights.
-    pub about: &'a WeightsFile,
+    pub about: WeightsFile,
     /// Identifies settings and data.
     pub fingerprint: &'a str,
     /// Continue an interrupted training.
@@ -65,14 +80,16 @@ impl Fit<'_> {
     /// Returns the trainer and the table of epochs. A training that is already complete is not
     /// repeated: `None`.
     pub fn run(
-        &self,
+        mut self,
         start: impl FnOnce() -> Trainer,
         mut step: impl FnMut(&mut Trainer, u64, &Batch) -> Result<StepReport, NetError>,
         mut finish: impl FnMut(&Trainer, usize) -> Result<Option<f64>, SearchError>,
     ) -> Result<Option<(Trainer, Vec<EpochRow>)>, SearchError> {
         let (latest, last) =
             (self.directory.join("latest/state.safetensors"), self.directory.join("final.safetensors"));
+        self.about.extra.insert(SETTINGS_KEY.to_owned(), self.fingerprint.into());
         if last.exists() {
+            check_settings(&last, self.fingerprint)?;
             return Ok(None);
         }
         let (mut trainer, mut progress) = if latest.exists() {
@@ -89,7 +106,7 @@ impl Fit<'_> {
             (trainer, progress)
         } else {
             let trainer = start();
-            write_weights(&self.directory.join("epoch_0.safetensors"), &trainer.weights, self.about)?;
+            write_weights(&self.directory.join("epoch_0.safetensors"), &trainer.weights, &self.about)?;
             (trainer, Progress::default())
         };
         let per_epoch = self.loader.n_batches() as u64;
@@ -136,7 +153,7 @@ impl Fit<'_> {
                 write_weights(
                     &self.directory.join(format!("epoch_{done}.safetensors")),
                     &trainer.weights,
-                    self.about,
+                    &self.about,
                 )?;
             }
             self.write_table(&progress.rows)?;
@@ -148,7 +165,7 @@ impl Fit<'_> {
                 }
             }
         }
-        write_weights(&last, &trainer.weights, self.about)?;
+        write_weights(&last, &trainer.weights, &self.about)?;
         let _ = std::fs::remove_dir_all(self.directory.join("latest"));
         self.observer.end();
         Ok(Some((trainer, progress.rows)))
@@ -156,7 +173,7 @@ impl Fit<'_> {
 
     fn save(&self, trainer: &Trainer, progress: &Progress, latest: &Path) -> Result<(), SearchError> {
         let extra = serde_json::to_value(progress).map_err(|e| SearchError::format(latest, e.to_string()))?;
-        Ok(trainer.save(latest, self.about, self.fingerprint, &extra)?)
+        Ok(trainer.save(latest, &self.about, self.fingerprint, &extra)?)
     }
 
     fn write_table(&self, rows: &[EpochRow]) -> Result<(), SearchError> {

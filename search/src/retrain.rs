@@ -69,7 +69,7 @@ pub fn retrain(
         directory,
         epochs: c.epochs,
         loader: &loader,
-        about: &about,
+        about,
         fingerprint: &settings,
         resume,
         keep_every: 0,
@@ -108,7 +108,7 @@ pub fn retrain(
             })
         },
         |trainer, epoch| {
-            let due = (epoch + 1) % c.evaluate_every == 0 && epoch + 1 < c.epochs;
+            let due = (epoch + 1).is_multiple_of(c.evaluate_every) && epoch + 1 < c.epochs;
             Ok(due.then(|| test_accuracy(&net, &trainer.weights, &test, devices)[0]))
         },
     )?;
@@ -121,13 +121,7 @@ pub fn retrain(
                 "a finished training is here; use --resume to test it again, or another --out",
             ));
         }
-        None => {
-            let (weights, found) = read_weights(&path)?;
-            if found.network != about.network {
-                return Err(SearchError::format(&path, "belongs to another network; use another --out"));
-            }
-            weights
-        }
+        None => read_weights(&path)?.0,
     };
     let [top1, top5] = test_accuracy(&net, &weights, &test, devices);
     Ok(RetrainResult { top1, top5, chance: 1.0 / net.classes as f64, epochs: c.epochs, weights: path })

@@ -5,20 +5,22 @@ use crate::error::SearchError;
 use genas_net::atomic_write;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// A directory that holds everything that a run made.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct RunDir {
     root: PathBuf,
+    /// Held while this process writes here; gone with the process, however it ends.
+    _lock: Option<File>,
 }
 
 impl RunDir {
     /// Opens `root` for a run of `config`, creating it. A directory that belongs to another
     /// configuration is refused; `RUN/config.toml` records whose it is.
     pub fn open(root: &Path, config: &Config) -> Result<Self, SearchError> {
-        let run = Self { root: root.to_owned() };
-        std::fs::create_dir_all(root).map_err(SearchError::io(root, "create"))?;
+        let run = Self { root: root.to_owned(), _lock: Some(lock(root)?) };
         let path = run.config();
         let text = config.to_toml();
         match std::fs::read_to_string(&path) {
@@ -41,10 +43,10 @@ impl RunDir {
         Ok(run)
     }
 
-    /// A directory that an earlier run made, with its configuration.
-    pub fn existing(root: &Path) -> Result<(Self, Config), SearchError> {
-        let run = Self { root: root.to_owned() };
-        let config = Config::read(&run.config(), &[])?;
+    /// A directory that an earlier run made, with its configuration under `overrides`.
+    pub fn existing(root: &Path, overrides: &[String]) -> Result<(Self, Config), SearchError> {
+        let run = Self { root: root.to_owned(), _lock: None };
+        let config = Config::read(&run.config(), overrides)?;
         Ok((run, config))
     }
 
@@ -86,6 +88,21 @@ impl RunDir {
     /// Weights of the retrained network.
     pub fn retrained(&self) -> PathBuf {
         self.root.join("retrain/final.safetensors")
+    }
+}
+
+/// Creates a directory and keeps other processes from writing to it as long as the result lives.
+pub fn lock(directory: &Path) -> Result<File, SearchError> {
+    std::fs::create_dir_all(directory).map_err(SearchError::io(directory, "create"))?;
+    let path = directory.join(".lock");
+    let file = File::create(&path).map_err(SearchError::io(&path, "create"))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(SearchError::format(
+            directory,
+            "another genas is at work in this directory; wait for it, or use another --out",
+        )),
+        // A file system without locks: go on as before there were any.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
     }
 }
 

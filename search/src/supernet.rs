@@ -2,13 +2,13 @@
 
 use crate::config::Config;
 use crate::error::SearchError;
-use crate::fit::Fit;
+use crate::fit::{Fit, check_settings};
 use crate::observer::Observer;
 use crate::run::{RunDir, data_fingerprint, fingerprint};
 use genas_data::{AugmentConfig, ImageSet, Split, TrainLoader, half_split, load, read_split};
 use genas_net::{
     Cosine, Devices, Feature, Mode, Network, Path, SgdConfig, Supernet, Trainer, Weights, WeightsFile,
-    cross_entropy,
+    atomic_write, cross_entropy,
 };
 use genas_space::{Streams, path_for_step};
 use std::path::Path as FilePath;
@@ -59,6 +59,28 @@ pub fn network(config: &Config, classes: usize) -> Supernet {
     Supernet { channels: config.supernet.channels, layers: config.supernet.layers, classes }
 }
 
+/// Identifies what a supernet's weights depend on.
+fn settings(config: &Config, halves: &Halves) -> String {
+    fingerprint(&(&config.supernet, &config.data, config.seed, &halves.fingerprint))
+}
+
+/// Copies the trained supernet of another run, unless `run` has one.
+///
+/// Only one of the same settings, seed and images will do: another may have been trained on the images that
+/// score the candidates.
+pub fn adopt(run: &RunDir, source: &RunDir, config: &Config, halves: &Halves) -> Result<(), SearchError> {
+    if run.trained().exists() {
+        return Ok(());
+    }
+    check_settings(&source.trained(), &settings(config, halves))?;
+    // The trained weights come last: they mark the copy as complete.
+    for (from, to) in [(source.initial(), run.initial()), (source.trained(), run.trained())] {
+        let bytes = std::fs::read(&from).map_err(SearchError::io(&from, "read"))?;
+        atomic_write(&to, &bytes)?;
+    }
+    Ok(())
+}
+
 /// Trains the supernet of `run`, unless it is there.
 pub fn train(
     run: &RunDir,
@@ -71,14 +93,14 @@ pub fn train(
     let (net, c) = (network(config, halves.set.n_classes()), &config.supernet);
     let loader = train_loader(config, halves, c.batch_size, "supernet")?;
     let about = WeightsFile { network: Network::Supernet(net), extra: Default::default() };
-    let settings = fingerprint(&(c, &config.data, config.seed, &halves.fingerprint));
+    let settings = settings(config, halves);
     let directory = run.root().join("supernet");
     let fit = Fit {
         phase: "supernet",
         directory: &directory,
         epochs: c.epochs,
         loader: &loader,
-        about: &about,
+        about,
         fingerprint: &settings,
         resume,
         keep_every: c.keep_every,

@@ -1,0 +1,216 @@
+//! The main job from outside, on a small generated data set: killed at any moment it ends as if undisturbed.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Seconds on two cores for the whole way; several epochs and generations, so that there is much to interrupt.
+const CONFIG: &str = r#"
+seed = 3
+[supernet]
+channels = 4
+layers = 3
+epochs = 3
+batch-size = 50
+[metric]
+recalibration-images = 100
+validation-images = 200
+batch-size = 50
+[evolution]
+generations = 3
+population = 6
+parents = 3
+mutations = 2
+crossovers = 2
+[retrain]
+channels = 4
+layers = 3
+epochs = 3
+batch-size = 50
+auxiliary = false
+drop-path = 0.1
+"#;
+
+/// A directory with `config.toml` and the data set `shapes`.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Place(tempfile::tempdir().unwrap());
+        fs::write(place.at("config.toml"), CONFIG).unwrap();
+        place.succeeds(&["data", "shapes", "shapes", "--scale", "tiny"]);
+        place
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Relative paths, and so whatever a run writes down of its own place, are the same in every directory.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_genas"));
+        command.current_dir(self.0.path()).args(["--json", "--device", "cpu"]).args(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn succeeds(&self, args: &[&str]) -> Value {
+        result(args, self.command(args).output().unwrap())
+    }
+
+    fn fails(&self, args: &[&str], code: i32, parts: &[&str]) {
+        let output = self.command(args).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+        assert!(output.stdout.is_empty() && !error.contains("panicked"), "{args:?}: {error}");
+        for part in parts {
+            assert!(error.contains(part), "{args:?} should say {part:?}: {error}");
+        }
+    }
+
+    /// Kills the verb after a while, again and again, until it ends; the whiles grow. Returns its result and
+    /// the number of kills.
+    fn survives(&self, args: &[&str], resume: &[&str]) -> (Value, u32) {
+        let mut patience = Duration::from_millis(60);
+        for kills in 0.. {
+            let more = if kills == 0 { &[] } else { resume };
+            let args = [args, more].concat();
+            let child = self.command(&args).spawn().unwrap();
+            match killed_after(child, patience) {
+                Some(output) => return (result(&args, output), kills),
+                None => patience = patience * 5 / 4,
+            }
+        }
+        unreachable!()
+    }
+}
+
+fn result(args: &[&str], output: Output) -> Value {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {error}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The output of a child that ends in time; `None` if it had to be killed (SIGKILL).
+fn killed_after(mut child: Child, patience: Duration) -> Option<Output> {
+    let start = Instant::now();
+    while start.elapsed() < patience {
+        if child.try_wait().unwrap().is_some() {
+            return Some(child.wait_with_output().unwrap());
+        }
+        sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    None
+}
+
+const SEARCH: [&str; 7] = ["search", "--config", "config.toml", "--data", "shapes/cifar10", "--out", "run"];
+const RETRAIN: [&str; 7] = ["retrain", "--network", "cifar", "--data", "shapes/cifar10", "--out", "run"];
+const EXPORT: [&str; 5] = ["export", "--run", "run", "--onnx", "model.onnx"];
+
+fn bytes(place: &Place, name: &str) -> Vec<u8> {
+    fs::read(place.at(name)).unwrap()
+}
+
+/// Index and score of every line of `search.jsonl`, in order of the indices.
+fn scores(place: &Place) -> Vec<(u64, String)> {
+    let text = fs::read_to_string(place.at("run/search.jsonl")).unwrap();
+    let line = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        (line["index"].as_u64().unwrap(), format!("{} {}", line["candidate"], line["score"]))
+    };
+    let mut lines: Vec<_> = text.lines().map(line).collect();
+    lines.sort();
+    lines
+}
+
+fn temporary_files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|e| e.unwrap().path());
+    entries.filter(|p| p.extension().is_some_and(|e| e == "onnx")).collect()
+}
+
+#[test]
+fn killed_at_any_moment_it_ends_as_if_undisturbed() {
+    let (whole, killed) = (Place::new(), Place::new());
+
+    let expected = whole.succeeds(&SEARCH);
+    let (found, kills) = killed.survives(&SEARCH, &["--resume"]);
+    println!("search: killed {kills} times");
+    assert!(kills > 2, "killed only {kills} times");
+    for key in ["candidate", "score", "evaluated", "best_by_generation"] {
+        assert_eq!(found[key], expected[key], "{key}");
+    }
+    assert_eq!(scores(&killed), scores(&whole), "each candidate once, with the same score");
+    for name in ["run/supernet/final.safetensors", "run/genotype.json", "run/top.json"] {
+        assert!(bytes(&killed, name) == bytes(&whole, name), "{name} differs");
+    }
+
+    let expected = whole.succeeds(&RETRAIN);
+    let (found, kills) = killed.survives(&RETRAIN, &["--resume"]);
+    println!("retrain: killed {kills} times");
+    assert!(kills > 2, "killed only {kills} times");
+    assert_eq!(found["top1"], expected["top1"]);
+    let name = "run/retrain/final.safetensors";
+    assert!(bytes(&killed, name) == bytes(&whole, name), "{name} differs");
+
+    whole.succeeds(&EXPORT);
+    let (_, kills) = killed.survives(&EXPORT, &[]);
+    println!("export: killed {kills} times");
+    assert!(bytes(&killed, "model.onnx") == bytes(&whole, "model.onnx"), "model.onnx differs");
+    assert_eq!(temporary_files(killed.0.path()), [killed.at("model.onnx")]);
+
+    finished_runs_are_not_overwritten(&whole);
+    both_scorers_agree(&whole);
+    a_supernet_serves_another_search(&whole);
+}
+
+fn finished_runs_are_not_overwritten(place: &Place) {
+    place.fails(&SEARCH, 1, &["run/search.jsonl", "--resume"]);
+    place.fails(&RETRAIN, 1, &["run/retrain/final.safetensors", "--resume"]);
+    let again = place.succeeds(&[&RETRAIN[..], &["--resume"]].concat());
+    assert!(again["top1"].is_number());
+    let other = [&SEARCH[..], &["--resume", "--set", "supernet.epochs=4"]].concat();
+    place.fails(&other, 1, &["run/config.toml", "another configuration"]);
+    place.succeeds(&["--seed", "9", "data", "shapes", "other", "--scale", "tiny"]);
+    let other = ["search", "--config", "config.toml", "--data", "other/cifar10", "--out", "run", "--resume"];
+    place.fails(&other, 1, &["supernet/final.safetensors", "other images"]);
+}
+
+/// Losses through ONNX Runtime and through burn, to 1e-4 (relative; they are near 2).
+fn both_scorers_agree(place: &Place) {
+    let score = |scorer: &str| {
+        let set = format!("metric.scorer={scorer}");
+        let args = ["score", "--run", "run", "--data", "shapes/cifar10", "--set", &set, "--metric"];
+        let cells = ["accuracy+flatness", "--cell", "GENAS_FLATNESS_CIFAR10", "--cell", "DARTS_V2_CIFAR10"];
+        place.succeeds(&[&args[..], &cells[..]].concat())["cells"].as_array().unwrap().clone()
+    };
+    for (ort, burn) in score("ort").iter().zip(&score("burn")) {
+        assert_eq!(ort["accuracy"], burn["accuracy"]);
+        let losses = |v: &Value| v["flatness"]["losses"].as_array().unwrap().clone();
+        assert_eq!(losses(ort).len(), 3);
+        for (a, b) in losses(ort).iter().zip(&losses(burn)) {
+            let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
+            assert!((a / b - 1.0).abs() < 1e-4, "ort {a}, burn {b}");
+        }
+    }
+}
+
+fn a_supernet_serves_another_search(place: &Place) {
+    let search = |out: &'static str, more: &[&'static str]| {
+        let args = ["search", "--config", "config.toml", "--data", "shapes/cifar10", "--supernet", "run"];
+        [&args[..], &["--out", out], more].concat()
+    };
+    let result = place.succeeds(&search("angle", &["--metric", "angle"]));
+    assert_eq!(result["metric"], "angle");
+    let name = "supernet/final.safetensors";
+    assert!(bytes(place, &format!("run/{name}")) == bytes(place, &format!("angle/{name}")));
+    place.fails(&search("seed", &["--seed", "4"]), 1, &["run/supernet/final.safetensors", "another seed"]);
+    assert!(!place.at("seed/supernet").exists());
+}
