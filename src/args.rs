@@ -194,7 +194,7 @@ Example:
         #[arg(long, default_value = "small", value_name = "tiny|small|full")]
         scale: Scale,
     },
-    /// Reads a data set through and names broken files
+    /// Reads a data set through and names broken files; exit code 1 if there are any
     ///
     /// Recognises CIFAR-10 and CIFAR-100 binary folders and folders of images (train/CLASS, val/CLASS).
     #[command(after_help = "Example:\n  genas data check cifar-10-batches-bin")]

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use genas_data::shapes::{Scale, write_shapes};
-use genas_data::{BadFile, check};
+use genas_data::{BadFile, CheckReport, check};
 use serde_json::json;
 
 use crate::args::{DataAction, DataArgs};
@@ -37,7 +37,18 @@ fn shapes(ctx: &Ctx, dir: &Path, scale: Scale) -> Result<()> {
 
 fn check_data(ctx: &Ctx, dir: &Path) -> Result<()> {
     let report = check(dir)?;
-    ctx.out.result(&report, || {
+    print(ctx, &report)?;
+    match report.bad.as_slice() {
+        [] => Ok(()),
+        [BadFile { file, reason }] => bail!("{}: {reason}", dir.join(file).display()),
+        [BadFile { file, .. }, rest @ ..] => {
+            bail!("{} and {} others are broken", dir.join(file).display(), rest.len())
+        }
+    }
+}
+
+fn print(ctx: &Ctx, report: &CheckReport) -> Result<()> {
+    ctx.out.result(report, || {
         let mut text = fields(&[
             ("kind", report.kind.to_string()),
             ("images", report.n_images.to_string()),

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use genas_search::RunDir;
 use genas_search::config::ScorerKind;
+use genas_search::scorer::check_images;
 use genas_search::search::{SearchResult, search};
 use genas_search::supernet::{adopt, read_halves, train};
 
@@ -35,11 +36,13 @@ pub fn find(ctx: &Ctx, args: &SearchArgs) -> Result<SearchResult> {
         None => config.metric.scorer,
     };
     let halves = read_halves(&config, &args.data)?;
-    let run = RunDir::open(&args.out, &config)?;
+    // What can fail at once does so before the run directory is taken.
+    check_images(&config, Some(&halves))?;
     let devices = ctx.devices()?;
     if config.metric.name.needs_data() && config.metric.scorer == ScorerKind::Ort {
         ctx.ensure_runtime()?;
     }
+    let run = RunDir::open(&args.out, &config)?;
     if let Some(source) = &args.supernet {
         adopt(&run, &RunDir::existing(source, &[])?.0, &config, &halves)?;
     }

@@ -64,8 +64,13 @@ impl Place {
         result(args, self.command(args).output().unwrap())
     }
 
+    /// Fails with the code and one message that holds all parts.
     fn fails(&self, args: &[&str], code: i32, parts: &[&str]) {
-        let output = self.command(args).output().unwrap();
+        self.fails_with(&[], args, code, parts);
+    }
+
+    fn fails_with(&self, env: &[(&str, &str)], args: &[&str], code: i32, parts: &[&str]) {
+        let output = self.command(args).envs(env.iter().copied()).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
         assert!(output.stdout.is_empty() && !error.contains("panicked"), "{args:?}: {error}");
@@ -77,14 +82,14 @@ impl Place {
     /// Kills the verb after a while, again and again, until it ends; the whiles grow. Returns its result and
     /// the number of kills.
     fn survives(&self, args: &[&str], resume: &[&str]) -> (Value, u32) {
-        let mut patience = Duration::from_millis(60);
+        let mut patience = Duration::from_millis(100);
         for kills in 0.. {
             let more = if kills == 0 { &[] } else { resume };
             let args = [args, more].concat();
             let child = self.command(&args).spawn().unwrap();
             match killed_after(child, patience) {
                 Some(output) => return (result(&args, output), kills),
-                None => patience = patience * 5 / 4,
+                None => patience = patience * 4 / 3,
             }
         }
         unreachable!()
@@ -131,7 +136,8 @@ fn scores(place: &Place) -> Vec<(u64, String)> {
     lines
 }
 
-fn temporary_files(directory: &Path) -> Vec<PathBuf> {
+/// Exported files.
+fn models(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap().map(|e| e.unwrap().path());
     entries.filter(|p| p.extension().is_some_and(|e| e == "onnx")).collect()
 }
@@ -164,7 +170,7 @@ fn killed_at_any_moment_it_ends_as_if_undisturbed() {
     let (_, kills) = killed.survives(&EXPORT, &[]);
     println!("export: killed {kills} times");
     assert!(bytes(&killed, "model.onnx") == bytes(&whole, "model.onnx"), "model.onnx differs");
-    assert_eq!(temporary_files(killed.0.path()), [killed.at("model.onnx")]);
+    assert_eq!(models(killed.0.path()), [killed.at("model.onnx")]);
 
     finished_runs_are_not_overwritten(&whole);
     both_scorers_agree(&whole);
@@ -213,4 +219,84 @@ fn a_supernet_serves_another_search(place: &Place) {
     assert!(bytes(place, &format!("run/{name}")) == bytes(place, &format!("angle/{name}")));
     place.fails(&search("seed", &["--seed", "4"]), 1, &["run/supernet/final.safetensors", "another seed"]);
     assert!(!place.at("seed/supernet").exists());
+}
+
+/// A search with this data set and output directory.
+fn search<'a>(data: &'a str, out: &'a str) -> Vec<&'a str> {
+    vec!["search", "--config", "config.toml", "--data", data, "--out", out]
+}
+
+#[test]
+fn bad_input_is_named() {
+    let place = Place::new();
+    let copy = |from: &str, to: &str| {
+        let status = Command::new("cp").arg("-r").arg(place.at(from)).arg(place.at(to)).status().unwrap();
+        assert!(status.success());
+    };
+    let good = search("shapes/cifar10", "run");
+
+    // Data.
+    place.fails(&search("nowhere", "run"), 1, &["nowhere"]);
+    copy("shapes/cifar10", "missing");
+    fs::remove_file(place.at("missing/data_batch_3.bin")).unwrap();
+    place.fails(&search("missing", "run"), 1, &["missing/data_batch_3.bin", "again"]);
+    copy("shapes/cifar10", "truncated");
+    fs::write(place.at("truncated/data_batch_2.bin"), [0; 10_000]).unwrap();
+    place.fails(&search("truncated", "run"), 1, &["truncated/data_batch_2.bin", "truncated or"]);
+    copy("shapes/imagefolder", "empty");
+    fs::remove_dir_all(place.at("empty/train/cross")).unwrap();
+    fs::create_dir(place.at("empty/train/cross")).unwrap();
+    place.fails(&search("empty", "run"), 1, &["empty/train/cross", "no .jpg", "remove the folder"]);
+    copy("shapes/imagefolder", "text");
+    let photo = fs::read_dir(place.at("text/train/ring")).unwrap().next().unwrap().unwrap();
+    fs::write(photo.path(), "hello").unwrap();
+    let name = format!("text/train/ring/{}", photo.file_name().display());
+    place.fails(&search("text", "run"), 1, &[&name, "not a JPEG or PNG"]);
+
+    // Settings.
+    fs::write(place.at("typo.toml"), "epocs = 3").unwrap();
+    place.fails(
+        &["search", "--config", "typo.toml", "--data", "shapes/cifar10", "--out", "run"],
+        1,
+        &["typo.toml", "epocs"],
+    );
+    for (set, part) in [
+        ("metric.sigmas=[1e-3, 1e-3]", "strictly increasing"),
+        ("metric.validation-images=501", "validation half has 500"),
+        ("supernet.channels=5", "even"),
+        ("supernet.learning-rate=-1", "positive"),
+        ("metric.nmae=angle", "nmae"),
+    ] {
+        let out = format!("run-{part}");
+        place.fails(&[&search("shapes/cifar10", &out)[..], &["--set", set]].concat(), 1, &[part]);
+    }
+    place.fails(&[&good[..], &["--metric", "sharpness"]].concat(), 2, &["sharpness", "flatness"]);
+
+    // The machine.
+    let without = [("GENAS_NO_INSTALL", "1"), ("GENAS_HOME", "none"), ("ORT_DYLIB_PATH", "")];
+    place.fails_with(&without, &good, 1, &["genas runtime install"]);
+    let not_a_library = [("ORT_DYLIB_PATH", "config.toml")];
+    place.fails_with(&not_a_library, &good, 1, &["config.toml", "ORT_DYLIB_PATH"]);
+    place.fails(&[&["--device", "cuda"][..], &good].concat(), 2, &["--device"]);
+    fs::write(place.at("file"), "in the way").unwrap();
+    place.fails(&search("shapes/cifar10", "file/run"), 1, &["file/run", "another --out"]);
+
+    assert!(!place.at("run").exists(), "nothing was begun");
+
+    // A trained network and other classes.
+    place
+        .succeeds(&[&good[..], &["--set", "supernet.epochs=1", "--set", "evolution.generations=1"]].concat());
+    place.succeeds(&[&RETRAIN[..], &["--set", "retrain.epochs=1"]].concat());
+    place.succeeds(&EXPORT);
+    place.fails(&["export", "--run", "run", "--onnx", "file/model.onnx"], 1, &["file", "cannot"]);
+    copy("shapes/imagefolder", "nine");
+    for part in ["train", "val"] {
+        fs::remove_dir_all(place.at("nine").join(part).join("arrow")).unwrap();
+        fs::rename(place.at("nine").join(part).join("cross"), place.at("nine").join(part).join("zebra"))
+            .unwrap();
+    }
+    let evaluate = ["evaluate", "model.onnx", "--set", "folder", "--data", "nine"];
+    place.fails(&evaluate, 1, &["nine", "class"]);
+    let score = ["score", "--run", "run", "--cell", "DROPNAS", "--data", "nine"];
+    place.fails(&[&score[..], &["--set", "metric.validation-images=50"]].concat(), 1, &["10 classes", "9"]);
 }

@@ -93,9 +93,10 @@ impl RunDir {
 
 /// Creates a directory and keeps other processes from writing to it as long as the result lives.
 pub fn lock(directory: &Path) -> Result<File, SearchError> {
-    std::fs::create_dir_all(directory).map_err(SearchError::io(directory, "create"))?;
-    let path = directory.join(".lock");
-    let file = File::create(&path).map_err(SearchError::io(&path, "create"))?;
+    let file =
+        std::fs::create_dir_all(directory).and_then(|()| File::create(directory.join(".lock"))).map_err(
+            |e| SearchError::format(directory, format!("cannot write here ({e}); give another --out")),
+        )?;
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(SearchError::format(
             directory,

@@ -20,6 +20,23 @@ use std::sync::Arc;
 /// Images per inference call: small batches stay in the cache (burn-notes.md).
 const CHUNK: usize = 25;
 
+/// Whether there are images enough for the metric: known before the supernet is trained.
+pub fn check_images(config: &Config, halves: Option<&Halves>) -> Result<(), SearchError> {
+    let metric = &config.metric;
+    match halves {
+        _ if !metric.name.needs_data() => Ok(()),
+        None => Err(SearchError::Setting(format!("the metric {} needs images; give --data", metric.name))),
+        Some(halves) if metric.validation_images > halves.valid.len() => {
+            let (wanted, there) = (metric.validation_images, halves.valid.len());
+            Err(SearchError::Setting(format!(
+                "metric.validation-images is {wanted}, but the validation half has {there} images; \
+                 lower it (--set metric.validation-images={there})"
+            )))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 /// Images that a scorer needs.
 #[derive(Debug)]
 struct Images {
@@ -59,24 +76,22 @@ impl Scorer {
                 "the metric {metric} needs the supernet's initial weights"
             )));
         }
+        check_images(config, halves)?;
+        if let Some(there) = halves.map(|h| h.set.n_classes()).filter(|n| *n != net.classes) {
+            return Err(SearchError::Setting(format!(
+                "the supernet has {} classes, the data {there}; give the data that it was trained for",
+                net.classes
+            )));
+        }
         let images = match halves {
             Some(halves) if metric.needs_data() => {
-                let (wanted, there) = (config.metric.validation_images, halves.valid.len());
-                if wanted > there {
-                    return Err(SearchError::Setting(format!(
-                        "metric.validation-images is {wanted}, but the validation half has {there} images"
-                    )));
-                }
-                let chosen = &halves.valid[..wanted];
+                let chosen = &halves.valid[..config.metric.validation_images];
                 Some(Images {
                     loader: train_loader(config, halves, config.metric.batch_size, "recalibration")?,
                     pixels: normalized(&halves.set, chosen),
                     labels: halves.set.labels_at(chosen),
                     size: [halves.set.height, halves.set.width],
                 })
-            }
-            None if metric.needs_data() => {
-                return Err(SearchError::Setting(format!("the metric {metric} needs images; give --data")));
             }
             _ => None,
         };

@@ -135,6 +135,14 @@ pub fn evaluate(
         return Err(TransferError::Request("a batch holds at least one image".to_owned()));
     }
     let dataset = genas_data::open(data)?;
+    let label_map = |classes: &[String], classifier: &Classifier| {
+        if options.ignore_labels {
+            return Ok(LabelMap::ignored());
+        }
+        LabelMap::new(classes, &classifier.info().class_names).map_err(|mismatch| {
+            TransferError::Request(format!("{} on {}: {mismatch}", model.display(), data.display()))
+        })
+    };
     let classifier = Classifier::open(model, &options.session)?;
     let batch = classifier.fixed_batch().unwrap_or(options.batch_size);
     let wanted = match options.set {
@@ -147,7 +155,7 @@ pub fn evaluate(
     }
     match dataset {
         Dataset::Cifar(_) => {
-            let map = label_map(&dataset.classes(Split::Test)?, &classifier, options)?;
+            let map = label_map(&dataset.classes(Split::Test)?, &classifier)?;
             on_cifar(&dataset, Tally::new(classifier, map), batch, progress)
         }
         Dataset::Folder(folder) => {
@@ -159,7 +167,7 @@ pub fn evaluate(
                     index.classes.len()
                 )));
             }
-            let map = label_map(&index.classes, &classifier, options)?;
+            let map = label_map(&index.classes, &classifier)?;
             let transform = transform(&classifier);
             let source = EvalSource::from_index(&index, transform, batch)?;
             on_files(&source, Tally::new(classifier, map), transform.crop, progress)
@@ -177,13 +185,6 @@ fn other_kind(set: EvalSet, data: &Path, found: &str) -> TransferError {
         "{}: this is {found}, not {set}; give other data, or {fits}",
         data.display()
     ))
-}
-
-fn label_map(data: &[String], classifier: &Classifier, options: &EvaluateOptions) -> Result<LabelMap> {
-    if options.ignore_labels {
-        return Ok(LabelMap::ignored());
-    }
-    LabelMap::new(data, &classifier.info().class_names)
 }
 
 /// The preprocessing that the model was trained for.
