@@ -65,12 +65,8 @@ fn labels(n: usize, classes: usize) -> Vec<i64> {
 
 fn steps(net: &Supernet, weights: Weights, paths: &[Candidate]) -> Result<Vec<f64>> {
     let device = Devices::cpu().recording();
-    let sgd = SgdConfig {
-        momentum: 0.9,
-        weight_decay: 3e-4,
-        clip: Some(5.0),
-        unsampled: UnsampledOps::ZeroFilled,
-    };
+    let sgd =
+        SgdConfig { momentum: 0.9, weight_decay: 3e-4, clip: Some(5.0), unsampled: UnsampledOps::ZeroFilled };
     let (images, labels) = (noise(BATCH * 3 * 32 * 32), labels(BATCH, net.classes));
     let mut trainer = Trainer::new(weights);
     let mut times = Vec::new();
@@ -113,7 +109,10 @@ fn score(net: &Supernet, weights: Weights, task: &Task) -> Result<Vec<f64>> {
     let mut times = Vec::new();
     for pair in task.paths.chunks_exact(2) {
         let start = Instant::now();
-        pair.par_iter().with_max_len(1).enumerate().try_for_each(|(n, c)| scorer.score(c, n as u64).map(drop))?;
+        pair.par_iter()
+            .with_max_len(1)
+            .enumerate()
+            .try_for_each(|(n, c)| scorer.score(c, n as u64).map(drop))?;
         times.push(1e3 * start.elapsed().as_secs_f64());
     }
     Ok(times)

@@ -10,6 +10,8 @@ use genas_runtime::Provider;
 use genas_search::Metric;
 use genas_transfer::EvalSet;
 
+use crate::values::{count, even_width, flops, seconds};
+
 /// Finds CNN cells that generalise, by the flatness of their loss surface, and exports them as ONNX
 #[derive(Debug, Parser)]
 #[command(
@@ -25,8 +27,8 @@ Begin here:
   genas doctor                                what this machine can do
 
 A search, its result trained from scratch, and the model for deployment:
-  genas search  --config configs/darts-cifar10.toml --data cifar-10-batches-bin --out runs/a
-  genas retrain --config configs/darts-cifar10.toml --data cifar-10-batches-bin --out runs/a --network cifar
+  genas search  --config darts-cifar10 --data cifar-10-batches-bin --out runs/a
+  genas retrain --config darts-cifar10 --data cifar-10-batches-bin --out runs/a --network cifar
   genas export  --run runs/a --onnx a.onnx
   genas evaluate a.onnx --set cifar10 --data cifar-10-batches-bin
 
@@ -258,14 +260,11 @@ pub struct CostArgs {
     pub target_flops: Option<u64>,
 }
 
-/// Trains a supernet by sampling one path per step
+/// What a run is made of.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Example:
-  genas supernet --config configs/darts-cifar10.toml --data cifar-10-batches-bin --out runs/a")]
-pub struct SupernetArgs {
-    /// Settings of the run
-    #[arg(long, value_name = "FILE")]
+pub struct RunArgs {
+    /// Settings of the run: a file, or a preset (quickstart, laptop-cifar10, darts-cifar10, darts-cifar100)
+    #[arg(long, value_name = "FILE|PRESET")]
     pub config: PathBuf,
     /// The data set
     #[arg(long, value_name = "DIR")]
@@ -281,27 +280,27 @@ pub struct SupernetArgs {
     pub set: Vec<String>,
 }
 
+/// Trains a supernet by sampling one path per step
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Example:
+  genas supernet --config darts-cifar10 --data cifar-10-batches-bin --out runs/a")]
+pub struct SupernetArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
 /// Searches a cell: trains the supernet if the run has none, then evolves candidates
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
-  genas search --config configs/darts-cifar10.toml --data cifar-10-batches-bin --out runs/a
-  genas search --config configs/darts-cifar10.toml --data cifar-10-batches-bin --out runs/b \\
+  genas search --config darts-cifar10 --data cifar-10-batches-bin --out runs/a
+  genas search --config darts-cifar10 --data cifar-10-batches-bin --out runs/b \\
       --supernet runs/a --metric angle+flatness --set evolution.generations=5
   genas search ... --resume                   after an interruption: the same result as without it")]
 pub struct SearchArgs {
-    /// Settings of the run
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
-    /// The data set
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
-    /// The run directory
-    #[arg(long, value_name = "RUN")]
-    pub out: PathBuf,
-    /// Continue where the run stopped
-    #[arg(long)]
-    pub resume: bool,
+    #[command(flatten)]
+    pub run: RunArgs,
     /// How candidates are scored: flatness, angle, accuracy, angle+flatness, accuracy+flatness or
     /// angle+accuracy
     #[arg(long, value_name = "METRIC")]
@@ -312,9 +311,6 @@ pub struct SearchArgs {
     /// Take the trained supernet of another run of the same [supernet] and [data] settings, seed and images
     #[arg(long, value_name = "RUN")]
     pub supernet: Option<PathBuf>,
-    /// Override a setting, such as evolution.population=20; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
 }
 
 /// Scores given cells with a trained supernet
@@ -355,8 +351,8 @@ pub struct ScoreArgs {
     /// The data set, for every metric but the angle
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Settings, where they are not the run's
-    #[arg(long, value_name = "FILE")]
+    /// Settings, a file or a preset, where they are not the run's
+    #[arg(long, value_name = "FILE|PRESET")]
     pub config: Option<PathBuf>,
     /// Override a setting, such as metric.validation-images=5000; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
@@ -367,8 +363,8 @@ pub struct ScoreArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
-  genas retrain --config configs/darts-cifar10.toml --data cifar-10-batches-bin --out runs/a --network cifar
-  genas retrain --cell GENAS_FLATNESS_CIFAR10 --config configs/darts-cifar10.toml \\
+  genas retrain --config darts-cifar10 --data cifar-10-batches-bin --out runs/a --network cifar
+  genas retrain --cell GENAS_FLATNESS_CIFAR10 --config darts-cifar10 \\
       --data cifar-10-batches-bin --out runs/genas --network cifar --channels 36")]
 pub struct RetrainArgs {
     /// A name of the zoo, 28 integers, any written form of a genotype, or a file with one
@@ -381,8 +377,8 @@ pub struct RetrainArgs {
     /// The network
     #[arg(long, value_enum)]
     pub network: NetworkArg,
-    /// Settings, where they are not the run's
-    #[arg(long, value_name = "FILE")]
+    /// Settings, a file or a preset, where they are not the run's
+    #[arg(long, value_name = "FILE|PRESET")]
     pub config: Option<PathBuf>,
     /// The data set
     #[arg(long, value_name = "DIR")]
@@ -571,47 +567,6 @@ pub struct BenchArgs {
     pub seconds: f64,
 }
 
-/// Reads a width: FactorizedReduce halves it.
-fn even_width(text: &str) -> Result<usize, String> {
-    const LARGEST: usize = 4096;
-    let width: usize = text.parse().map_err(|_| format!("{text:?} is not a whole number"))?;
-    match width {
-        0 => Err("the width must be 2 or more".to_owned()),
-        _ if !width.is_multiple_of(2) => Err("the width must be even: reduction cells halve it".to_owned()),
-        _ if width > LARGEST => Err(format!("the width must be {LARGEST} or less")),
-        _ => Ok(width),
-    }
-}
-
-/// Reads a number in a range.
-fn count(
-    least: usize,
-    most: usize,
-) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync + 'static {
-    move |text| match text.parse() {
-        Ok(n) if (least..=most).contains(&n) => Ok(n),
-        _ => Err(format!("give a whole number from {least} to {most}")),
-    }
-}
-
-/// Reads `600M`, `0.6G`, `580k` or a number.
-fn flops(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no number of operations; give 600M, 0.6G or a number");
-    let (number, unit) = match text.char_indices().last() {
-        Some((at, 'k' | 'K')) => (&text[..at], 1e3),
-        Some((at, 'm' | 'M')) => (&text[..at], 1e6),
-        Some((at, 'g' | 'G')) => (&text[..at], 1e9),
-        _ => (text, 1.0),
-    };
-    let value = number.trim().parse::<f64>().map_err(|_| wrong())? * unit;
-    if (1.0..1e15).contains(&value) { Ok(value.round() as u64) } else { Err(wrong()) }
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    let value = text.parse::<f64>().ok().filter(|s| (0.0..=3600.0).contains(s));
-    value.ok_or_else(|| "give seconds from 0 to 3600".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -620,24 +575,5 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn operations_have_units() {
-        for (text, value) in
-            [("600M", 600_000_000), ("0.6G", 600_000_000), ("6e8", 600_000_000), ("580k", 580_000)]
-        {
-            assert_eq!(flops(text), Ok(value), "{text}");
-        }
-        for text in ["", "M", "600X", "-1", "nan", "infG"] {
-            assert!(flops(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn widths_are_even() {
-        assert_eq!(even_width("46"), Ok(46));
-        assert!(even_width("45").is_err_and(|e| e.contains("even")));
-        assert!(even_width("0").is_err() && even_width("x").is_err());
     }
 }

@@ -8,7 +8,6 @@ use genas_data::shapes::{Scale, write_shapes};
 use genas_export::{GraphOptions, export_classifier};
 use genas_runtime::Session;
 use genas_search::RunDir;
-use genas_search::config::Config;
 use genas_search::retrain::retrain;
 use genas_search::search::search;
 use genas_search::supernet::{read_halves, streams, train};
@@ -18,15 +17,12 @@ use serde_json::json;
 use crate::args::QuickstartArgs;
 use crate::context::Ctx;
 use crate::output::table;
+use crate::supernet::config;
 use crate::weights;
-
-/// Part of the binary, so that the verb needs no file beside it.
-const CONFIG: &str = include_str!("../configs/quickstart.toml");
 
 pub fn run(ctx: &Ctx, args: &QuickstartArgs) -> Result<()> {
     let clock = Instant::now();
-    let mut config = Config::parse(CONFIG, &[]).map_err(anyhow::Error::msg)?;
-    config.seed = ctx.global.seed.or(config.seed);
+    let config = config(ctx, Path::new("quickstart"), &[])?;
     ctx.ensure_runtime()?;
     let devices = ctx.devices()?;
     let data = args.out.join("shapes");

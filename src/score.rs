@@ -10,6 +10,7 @@ use genas_search::scorer::Scorer;
 use genas_search::supernet::read_halves;
 use genas_search::{Config, RunDir, Score};
 use genas_space::Candidate;
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use crate::args::ScoreArgs;
@@ -30,13 +31,13 @@ pub fn run(ctx: &Ctx, args: &ScoreArgs) -> Result<()> {
     }
     let scorer =
         Scorer::new(net, trained, initial, halves.as_ref(), &settings, &ctx.devices()?, ctx.global.provider)?;
-    let mut results = Vec::new();
-    for (index, text) in args.cell.iter().enumerate() {
+    let score = |(index, text): (usize, &String)| {
         let candidate =
             Candidate::try_from(&cell::resolve(text)?).with_context(|| format!("--cell {text}"))?;
         let parts = scorer.score(&candidate, index as u64)?;
-        results.push(describe(text, &candidate, &parts, parts.combined(&settings.metric)));
-    }
+        Ok(describe(text, &candidate, &parts, parts.combined(&settings.metric)))
+    };
+    let mut results = args.cell.par_iter().enumerate().map(score).collect::<Result<Vec<Value>>>()?;
     let value = if results.len() == 1 { results.remove(0) } else { json!({ "cells": results }) };
     ctx.out.result(&value, || serde_json::to_string_pretty(&value).unwrap_or_default())
 }

@@ -21,31 +21,31 @@ pub fn run(ctx: &Ctx, args: &SearchArgs) -> Result<()> {
             ("score", format!("{} ({})", result.score, result.metric)),
             ("evaluated", format!("{} ({} failed)", result.evaluated, result.failed)),
             ("seconds", format!("{:.1}", result.seconds)),
-            ("written", args.out.join("genotype.json").display().to_string()),
+            ("written", args.run.out.join("genotype.json").display().to_string()),
         ])
     })
 }
 
 /// Trains the supernet if the run has none, then searches.
 pub fn find(ctx: &Ctx, args: &SearchArgs) -> Result<SearchResult> {
-    let mut config = config(ctx, &args.config, &args.set)?;
+    let mut config = config(ctx, &args.run.config, &args.run.set)?;
     config.metric.name = args.metric.unwrap_or(config.metric.name);
     config.metric.scorer = match args.scorer {
         Some(ScorerArg::Ort) => ScorerKind::Ort,
         Some(ScorerArg::Burn) => ScorerKind::Burn,
         None => config.metric.scorer,
     };
-    let halves = read_halves(&config, &args.data)?;
+    let halves = read_halves(&config, &args.run.data)?;
     // What can fail at once does so before the run directory is taken.
     check_images(&config, Some(&halves))?;
     let devices = ctx.devices()?;
     if config.metric.name.needs_data() && config.metric.scorer == ScorerKind::Ort {
         ctx.ensure_runtime()?;
     }
-    let run = RunDir::open(&args.out, &config)?;
+    let run = RunDir::open(&args.run.out, &config)?;
     if let Some(source) = &args.supernet {
         adopt(&run, &RunDir::existing(source, &[])?.0, &config, &halves)?;
     }
-    train(&run, &config, &halves, &devices, args.resume, &ctx.observer)?;
-    Ok(search(&run, &config, Some(&halves), &devices, ctx.global.provider, args.resume, &ctx.observer)?)
+    train(&run, &config, &halves, &devices, args.run.resume, &ctx.observer)?;
+    Ok(search(&run, &config, Some(&halves), &devices, ctx.global.provider, args.run.resume, &ctx.observer)?)
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::args::SupernetArgs;
 use crate::context::Ctx;
 use crate::output::fields;
+use crate::presets;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -22,12 +23,12 @@ struct Trained {
 
 pub fn run(ctx: &Ctx, args: &SupernetArgs) -> Result<()> {
     let clock = Instant::now();
-    let config = config(ctx, &args.config, &args.set)?;
-    let halves = read_halves(&config, &args.data)?;
-    let run = RunDir::open(&args.out, &config)?;
-    train(&run, &config, &halves, &ctx.devices()?, args.resume, &ctx.observer)?;
+    let config = config(ctx, &args.run.config, &args.run.set)?;
+    let halves = read_halves(&config, &args.run.data)?;
+    let run = RunDir::open(&args.run.out, &config)?;
+    train(&run, &config, &halves, &ctx.devices()?, args.run.resume, &ctx.observer)?;
     let result = Trained {
-        run: args.out.display().to_string(),
+        run: args.run.out.display().to_string(),
         epochs: config.supernet.epochs,
         seconds: clock.elapsed().as_secs_f64(),
     };
@@ -40,9 +41,9 @@ pub fn run(ctx: &Ctx, args: &SupernetArgs) -> Result<()> {
     })
 }
 
-/// Reads a configuration; `--seed` overrides its seed.
+/// Reads a configuration, a file's or a preset's; `--seed` overrides its seed.
 pub fn config(ctx: &Ctx, path: &Path, set: &[String]) -> Result<Config> {
-    let mut config = Config::read(path, set)?;
+    let mut config = presets::read(path, set)?;
     config.seed = ctx.global.seed.or(config.seed);
     Ok(config)
 }

@@ -29,10 +29,9 @@ fn every_preset_is_read() {
 /// Spec 02-2, 02-5 and 03: the published searches.
 #[test]
 fn the_papers_runs_are_the_papers() {
-    for (name, sigmas) in [
-        ("darts-cifar10.toml", [1e-5, 5e-5, 1e-4]),
-        ("darts-cifar100.toml", [1e-3, 3e-3, 6e-3]),
-    ] {
+    for (name, sigmas) in
+        [("darts-cifar10.toml", [1e-5, 5e-5, 1e-4]), ("darts-cifar100.toml", [1e-3, 3e-3, 6e-3])]
+    {
         let config = preset(name);
         assert_eq!(config.metric.name, Metric::Flatness, "{name}");
         assert_eq!(config.metric.sigmas, sigmas, "{name}");

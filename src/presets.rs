@@ -1,0 +1,53 @@
+//! Settings that are part of the binary, so that an installed genas needs no file beside it.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use genas_search::Config;
+
+/// Name and text of every preset.
+pub const PRESETS: [(&str, &str); 4] = [
+    ("quickstart", include_str!("../configs/quickstart.toml")),
+    ("laptop-cifar10", include_str!("../configs/laptop-cifar10.toml")),
+    ("darts-cifar10", include_str!("../configs/darts-cifar10.toml")),
+    ("darts-cifar100", include_str!("../configs/darts-cifar100.toml")),
+];
+
+/// Reads a file, or a preset by its name, with `overrides` applied.
+pub fn read(config: &Path, overrides: &[String]) -> Result<Config> {
+    if config.exists() {
+        return Ok(Config::read(config, overrides)?);
+    }
+    let name = config.to_string_lossy();
+    match PRESETS.iter().find(|(preset, _)| *preset == name) {
+        Some((_, text)) => Config::parse(text, overrides).map_err(anyhow::Error::msg),
+        None => {
+            let names = PRESETS.map(|(name, _)| name).join(", ");
+            bail!("{name}: no such file, nor a preset; the presets are {names}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_has_a_name() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+        let mut files: Vec<String> = std::fs::read_dir(&directory)
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
+            .collect();
+        files.sort();
+        let mut names = PRESETS.map(|(name, _)| name);
+        names.sort_unstable();
+        assert_eq!(files, names);
+        for name in names {
+            let file = directory.join(format!("{name}.toml"));
+            assert_eq!(read(Path::new(name), &[]).unwrap(), read(&file, &[]).unwrap());
+        }
+        let error = read(Path::new("nowhere.toml"), &[]).unwrap_err().to_string();
+        assert!(error.contains("nowhere.toml") && error.contains("laptop-cifar10"), "{error}");
+    }
+}

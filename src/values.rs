@@ -1,0 +1,67 @@
+//! Values of arguments: readers that say what is wrong.
+
+/// Reads a width: FactorizedReduce halves it.
+pub fn even_width(text: &str) -> Result<usize, String> {
+    const LARGEST: usize = 4096;
+    let width: usize = text.parse().map_err(|_| format!("{text:?} is not a whole number"))?;
+    match width {
+        0 => Err("the width must be 2 or more".to_owned()),
+        _ if !width.is_multiple_of(2) => Err("the width must be even: reduction cells halve it".to_owned()),
+        _ if width > LARGEST => Err(format!("the width must be {LARGEST} or less")),
+        _ => Ok(width),
+    }
+}
+
+/// Reads a number in a range.
+pub fn count(
+    least: usize,
+    most: usize,
+) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync + 'static {
+    move |text| match text.parse() {
+        Ok(n) if (least..=most).contains(&n) => Ok(n),
+        _ => Err(format!("give a whole number from {least} to {most}")),
+    }
+}
+
+/// Reads `600M`, `0.6G`, `580k` or a number.
+pub fn flops(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no number of operations; give 600M, 0.6G or a number");
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1e3),
+        Some((at, 'm' | 'M')) => (&text[..at], 1e6),
+        Some((at, 'g' | 'G')) => (&text[..at], 1e9),
+        _ => (text, 1.0),
+    };
+    let value = number.trim().parse::<f64>().map_err(|_| wrong())? * unit;
+    if (1.0..1e15).contains(&value) { Ok(value.round() as u64) } else { Err(wrong()) }
+}
+
+/// Reads a duration in seconds.
+pub fn seconds(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok().filter(|s| (0.0..=3600.0).contains(s));
+    value.ok_or_else(|| "give seconds from 0 to 3600".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_have_units() {
+        for (text, value) in
+            [("600M", 600_000_000), ("0.6G", 600_000_000), ("6e8", 600_000_000), ("580k", 580_000)]
+        {
+            assert_eq!(flops(text), Ok(value), "{text}");
+        }
+        for text in ["", "M", "600X", "-1", "nan", "infG"] {
+            assert!(flops(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn widths_are_even() {
+        assert_eq!(even_width("46"), Ok(46));
+        assert!(even_width("45").is_err_and(|e| e.contains("even")));
+        assert!(even_width("0").is_err() && even_width("x").is_err());
+    }
+}
