@@ -1,12 +1,13 @@
 //! Decoding JPEG and PNG files to RGB as `Image.open(path).convert("RGB")` of Pillow does.
 //!
 //! The format is read from the content, not the name (ImageNet has PNG files named `.JPEG`). Grey,
-//! palette, CMYK and 16-bit images become 8-bit RGB, alpha is dropped, and EXIF orientation is not
-//! applied. The JPEG decoder completes truncated files with grey; they are refused here instead, as
-//! Pillow refuses them.
+//! palette, CMYK (inverted, as Adobe writes it) and 16-bit images become 8-bit RGB, and alpha is dropped.
+//! The JPEG decoder completes truncated files with grey; they are refused here instead, as Pillow refuses
+//! them. `tests/pillow_images.py` records what Pillow does.
 //!
-//! Deviation: Pillow turns 16-bit grey to RGB by cutting values above 255 off, which leaves white;
-//! here the high byte is taken.
+//! Two habits of Pillow surprise, and published accuracies contain them: EXIF orientation is not applied
+//! (torchvision's `ImageFolder` does not either), and 16-bit grey without alpha is cut off at 255, which
+//! leaves white, where every other 16-bit image keeps its high byte.
 
 use std::fs;
 use std::path::Path;
@@ -41,12 +42,14 @@ fn decode(bytes: &[u8]) -> Result<Picture, String> {
     Ok(Picture { width, height, rgb: to_rgb(image) })
 }
 
-/// 8-bit RGB, from the high byte of 16-bit values.
+/// 8-bit RGB.
 fn to_rgb(image: DynamicImage) -> Vec<u8> {
     let high = |v: u16| (v >> 8) as u8;
     match image {
         DynamicImage::ImageRgb8(i) => i.into_raw(),
-        DynamicImage::ImageLuma16(i) => i.into_raw().into_iter().flat_map(|v| [high(v); 3]).collect(),
+        DynamicImage::ImageLuma16(i) => {
+            i.into_raw().into_iter().flat_map(|v| [v.min(255) as u8; 3]).collect()
+        }
         DynamicImage::ImageLumaA16(i) => i.into_raw().chunks_exact(2).flat_map(|p| [high(p[0]); 3]).collect(),
         DynamicImage::ImageRgb16(i) => i.into_raw().into_iter().map(high).collect(),
         DynamicImage::ImageRgba16(i) => {
@@ -100,8 +103,10 @@ pub(crate) mod tests {
 
     #[test]
     fn every_pixel_type_becomes_rgb() {
-        let luma16 = image::ImageBuffer::from_pixel(2, 2, Luma([0xfeffu16]));
-        assert_eq!(decode(&png(luma16.into())).unwrap().rgb, [0xfe; 12]);
+        for (value, byte) in [(0xfeffu16, 255), (0x0064, 100)] {
+            let luma16 = image::ImageBuffer::from_pixel(2, 2, Luma([value]));
+            assert_eq!(decode(&png(luma16.into())).unwrap().rgb, [byte; 12]);
+        }
         let la = image::ImageBuffer::from_pixel(2, 2, LumaA([77u8, 3]));
         assert_eq!(decode(&png(la.into())).unwrap().rgb, [77; 12]);
         let rgba16 = image::ImageBuffer::from_pixel(1, 1, Rgba([0x01ffu16, 0x02ff, 0x03ff, 0]));
