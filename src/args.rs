@@ -10,7 +10,7 @@ use genas_runtime::Provider;
 use genas_search::Metric;
 use genas_transfer::EvalSet;
 
-use crate::values::{count, even_width, flops, seconds};
+use crate::values::{colours, count, even_width, flops, positive_colours, seconds};
 
 /// Finds CNN cells that generalise, by the flatness of their loss surface, and exports them as ONNX
 #[derive(Debug, Parser)]
@@ -522,32 +522,58 @@ pub struct VerifyArgs {
     pub weights: Option<PathBuf>,
 }
 
-/// Accuracy of a model file, through ONNX Runtime
+/// Accuracy of model files, through ONNX Runtime
 ///
-/// Classes are matched by name, or by their sorted order where the names differ and the number does not.
+/// Classes are matched by name, or by their sorted order where the names differ and the number does not. Folders of
+/// ImageNet-V2 are matched by number. On ImageNet-A only the scores of its 200 classes count. ImageNet-O asks how
+/// well its images are told from those of --in-distribution. Images are read as Pillow and torchvision read them,
+/// EXIF orientation not applied.
+///
+/// Several models or sets give a Markdown table, and with --json an object with `rows`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
   genas evaluate a.onnx --set cifar10 --data cifar-10-batches-bin
-  genas evaluate b.onnx --set folder --data photos --predictions p.csv --ignore-labels")]
+  genas evaluate b.onnx --set folder --data photos --predictions p.csv --ignore-labels
+  genas evaluate a.onnx b.onnx --set imagenet --data imagenet \\
+      --set imagenet-v2 --data imagenetv2-matched-frequency-format-val --csv table.csv
+  genas evaluate a.onnx --set imagenet-o --data imagenet-o --in-distribution imagenet/val
+  genas evaluate resnet.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --size 224 \\
+      --set imagenet --data imagenet")]
 pub struct EvaluateArgs {
-    /// A model that genas wrote
-    pub model: PathBuf,
-    /// The data set: imagenet, folder, cifar10 or cifar100
-    #[arg(long, value_name = "SET")]
-    pub set: EvalSet,
-    /// Where it is
+    /// Models that genas wrote; those of other programs with --mean, --std and --size
+    #[arg(required = true, value_name = "MODEL")]
+    pub models: Vec<PathBuf>,
+    /// The data set: imagenet, imagenet-v2, imagenet-a, imagenet-o, folder, cifar10 or cifar100; may be repeated
+    #[arg(long, value_name = "SET", required = true)]
+    pub set: Vec<EvalSet>,
+    /// Where it is; with several sets one for each, in their order, or one for all
+    #[arg(long, value_name = "DIR", required = true)]
+    pub data: Vec<PathBuf>,
+    /// For imagenet-o: ImageNet's validation images, of which those of imagenet-o's classes are used
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    pub in_distribution: Option<PathBuf>,
     /// Write `file,label,top1,score` of every image
     #[arg(long, value_name = "CSV")]
     pub predictions: Option<PathBuf>,
+    /// Write the results, one row per model and set
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
     /// Compute predictions only, whatever the classes
     #[arg(long)]
     pub ignore_labels: bool,
     /// Images per run
     #[arg(long, value_name = "N", default_value = "64", value_parser = count(1, 65_536))]
     pub batch_size: usize,
+    /// What is subtracted from the colours, pixels in 0 to 1 [default: what the file says]
+    #[arg(long, value_name = "R,G,B", value_parser = colours, allow_hyphen_values = true)]
+    pub mean: Option<[f32; 3]>,
+    /// What divides the colours then [default: what the file says]
+    #[arg(long, value_name = "R,G,B", value_parser = positive_colours)]
+    pub std: Option<[f32; 3]>,
+    /// Side of the images [default: what the file says]
+    #[arg(long, value_name = "PIXELS", value_parser = count(8, 65_536))]
+    pub size: Option<usize>,
 }
 
 /// Latency and throughput of a model file
@@ -557,7 +583,7 @@ Examples:
   genas bench a.onnx
   genas bench a.onnx --batch 1,32 --threads 1 --provider cpu")]
 pub struct BenchArgs {
-    /// A model that genas wrote
+    /// A model that genas wrote; another program's with --size
     pub model: PathBuf,
     /// Images per run, separated by commas [default: 1,8,64]
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = count(1, 65_536))]
@@ -565,6 +591,12 @@ pub struct BenchArgs {
     /// Seconds per batch size
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
     pub seconds: f64,
+    /// Side of the images [default: what the file says]
+    #[arg(long, value_name = "PIXELS", value_parser = count(8, 65_536))]
+    pub size: Option<usize>,
+    /// Write the rows as a table
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -46,6 +46,9 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(wrong) = error.downcast_ref() {
+                return usage(wrong);
+            }
             output::print_error(&error);
             let interrupted = error
                 .chain()
@@ -58,12 +61,7 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<ExitCode> {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(wrong) => {
-            // Help and version count as errors here, and their reader may be gone.
-            let _ = wrong.print();
-            let _ = io::stdout().flush();
-            return Ok(u8::try_from(wrong.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from));
-        }
+        Err(wrong) => return Ok(usage(&wrong)),
     };
     if let Some(threads) = cli.global.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
@@ -92,6 +90,14 @@ fn run() -> anyhow::Result<ExitCode> {
         Verb::Bench(args) => bench::run(&ctx, args),
     }?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what is wrong with the arguments, or the help that was asked for.
+fn usage(wrong: &clap::Error) -> ExitCode {
+    // Help and version count as errors here, and their reader may be gone.
+    let _ = wrong.print();
+    let _ = io::stdout().flush();
+    u8::try_from(wrong.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

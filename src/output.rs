@@ -1,8 +1,10 @@
 //! The result on stdout, and errors on stderr.
 
 use std::io::{self, Write};
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use genas_net::atomic_write;
 use serde::Serialize;
 
 /// Prints results: one JSON object, or text for people.
@@ -69,6 +71,45 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// A Markdown table that reads well as it is.
+pub fn markdown(head: &[&str], rows: &[Vec<String>]) -> String {
+    let rule: Vec<String> = head.iter().map(|_| "---".to_owned()).collect();
+    let escaped = rows.iter().map(|row| row.iter().map(|cell| cell.replace('|', "\\|")).collect());
+    let lines: Vec<Vec<String>> = std::iter::once(rule).chain(escaped).collect();
+    let width = |n: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(n)).map(|cell| cell.chars().count());
+        cells.chain([head[n].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let cells = cells.zip(&widths).map(|(cell, &width)| match cell {
+            "---" => format!(" {} |", "-".repeat(width)),
+            cell => format!(" {cell:<width$} |"),
+        });
+        format!("|{}\n", cells.collect::<String>())
+    };
+    let mut text = line(&mut head.iter().copied());
+    for cells in &lines {
+        text.push_str(&line(&mut cells.iter().map(String::as_str)));
+    }
+    text
+}
+
+/// Writes rows of text as a CSV file, whole or not at all.
+pub fn write_csv<const N: usize>(
+    path: &Path,
+    head: &[&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> Result<()> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(head)?;
+    for row in rows {
+        writer.write_record(&row)?;
+    }
+    let bytes = writer.into_inner().with_context(|| path.display().to_string())?;
+    Ok(atomic_write(path, &bytes)?)
+}
+
 /// `name  value` lines.
 pub fn fields(pairs: &[(&str, String)]) -> String {
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -97,6 +138,8 @@ mod tests {
     fn tables_align() {
         let rows = [vec!["a".to_owned(), "1.5".to_owned()], vec!["long".to_owned(), "12".to_owned()]];
         assert_eq!(table(&["name", "ms"], &rows), "name   ms\na     1.5\nlong   12\n");
+        let text = "| name | ms  |\n| ---- | --- |\n| a    | 1.5 |\n| long | 12  |\n";
+        assert_eq!(markdown(&["name", "ms"], &rows), text);
         assert_eq!(grouped(5195205), "5,195,205");
         assert_eq!(grouped(12), "12");
     }

@@ -46,14 +46,10 @@ pub fn run(ctx: &Ctx, args: &QuickstartArgs) -> Result<()> {
     let options = GraphOptions::square(trained.info.input_size);
     let report = export_classifier(&onnx, &trained.net, &trained.weights, &trained.info, &options)?;
     drop(Session::from_file(&onnx, &ctx.session_options())?);
-    let options = EvaluateOptions {
-        set: EvalSet::Cifar10,
-        batch_size: 64,
-        ignore_labels: false,
-        session: ctx.session_options(),
-    };
-    let evaluated = evaluate(&onnx, cifar, &options, &ctx.observer.counter("evaluate"))?;
-    let (top1, chance) = (evaluated.top1.unwrap_or_default(), 1.0 / trained.net.classes as f64);
+    let options = EvaluateOptions::new(EvalSet::Cifar10);
+    let progress = ctx.observer.counter("evaluate");
+    let evaluated = evaluate(&onnx, cifar, &options, &ctx.session_options(), &progress)?;
+    let (top1, chance) = (evaluated.top1().unwrap_or_default(), 1.0 / trained.net.classes as f64);
     let seconds = clock.elapsed().as_secs_f64();
     let result = json!({
         "run": run.root(),

@@ -36,6 +36,22 @@ pub fn flops(text: &str) -> Result<u64, String> {
     if (1.0..1e15).contains(&value) { Ok(value.round() as u64) } else { Err(wrong()) }
 }
 
+/// Reads three numbers, red first: `0.485,0.456,0.406`.
+pub fn colours(text: &str) -> Result<[f32; 3], String> {
+    let numbers: Option<Vec<f32>> =
+        text.split(',').map(|n| n.trim().parse::<f32>().ok().filter(|n| n.is_finite())).collect();
+    let three = numbers.and_then(|numbers| <[f32; 3]>::try_from(numbers).ok());
+    three.ok_or_else(|| "give three numbers, for red, green and blue in 0 to 1: 0.485,0.456,0.406".to_owned())
+}
+
+/// Reads three numbers above zero.
+pub fn positive_colours(text: &str) -> Result<[f32; 3], String> {
+    match colours(text)? {
+        three if three.iter().all(|&n| n > 0.0) => Ok(three),
+        _ => Err("give numbers above zero: they divide".to_owned()),
+    }
+}
+
 /// Reads a duration in seconds.
 pub fn seconds(text: &str) -> Result<f64, String> {
     let value = text.parse::<f64>().ok().filter(|s| (0.0..=3600.0).contains(s));
@@ -56,6 +72,15 @@ mod tests {
         for text in ["", "M", "600X", "-1", "nan", "infG"] {
             assert!(flops(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn colours_are_three_numbers() {
+        assert_eq!(colours("0.5, -1,2e-1"), Ok([0.5, -1.0, 0.2]));
+        for text in ["", "1", "1,2", "1,2,x", "1,2,3,4", "1,2,nan"] {
+            assert!(colours(text).is_err(), "{text}");
+        }
+        assert!(positive_colours("1,0,1").is_err() && positive_colours("1,2,3").is_ok());
     }
 
     #[test]

@@ -116,7 +116,15 @@ fn wrong_cells_and_sizes_are_named() {
 fn usage_errors_are_2_and_help_is_0() {
     fails(&["no-such-verb"], 2, &["no-such-verb"]);
     fails(&["--device", "gpu", "zoo"], 2, &["gpu", "cuda:N"]);
-    fails(&["evaluate", "m.onnx", "--set", "imagenet-o", "--data", "."], 2, &["yet", "cifar10"]);
+    let evaluate = |rest: &[&str], parts: &[&str]| fails(&[&["evaluate", "m.onnx"], rest].concat(), 2, parts);
+    evaluate(&["--set", "imagenet-r", "--data", "."], &["imagenet-r", "imagenet-v2"]);
+    evaluate(&["--set", "imagenet-o", "--data", "."], &["--in-distribution DIR"]);
+    evaluate(&["--set", "imagenet", "--data", ".", "--in-distribution", "."], &["imagenet-o"]);
+    evaluate(&["--set", "imagenet-a", "--data", ".", "--ignore-labels"], &["imagenet-a", "--set folder"]);
+    evaluate(&["--set", "folder", "--data", "a", "--data", "b"], &["1 sets and 2 data"]);
+    evaluate(&["--set", "folder", "--data", "a", "--mean", "1,2"], &["--mean", "three numbers"]);
+    evaluate(&["--set", "folder", "--data", "a", "--std", "1,0,1"], &["--std", "above zero"]);
+    evaluate(&["n.onnx", "--set", "folder", "--data", "a", "--predictions", "p.csv"], &["--predictions"]);
     fails(&["export", "--onnx", "m.onnx"], 2, &["--run", "--weights"]);
     fails(&["export", "--onnx", "m.onnx", "--run", "a", "--weights", "b"], 2, &["--weights"]);
     fails(&["score", "--cell", "DROPNAS"], 2, &["--run", "--weights"]);

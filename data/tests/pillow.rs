@@ -1,6 +1,8 @@
 //! Decoding and resizing against Pillow: what `pillow_images.py` recorded, and real photos where a
 //! Python with Pillow is at hand.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;

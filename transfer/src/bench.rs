@@ -7,7 +7,7 @@ use genas_runtime::{Provider, SessionOptions};
 use serde::{Serialize, Serializer};
 
 use crate::error::{Result, TransferError};
-use crate::model::Classifier;
+use crate::model::{Classifier, Preprocessing};
 
 /// Batch sizes that are measured unless others are asked for.
 const DEFAULT_BATCHES: [usize; 3] = [1, 8, 64];
@@ -23,13 +23,16 @@ pub struct BenchOptions {
     pub runs: usize,
     /// Seconds per batch size after which no further run begins, once there are enough.
     pub seconds: f64,
+    /// Side of the images, where the model's file does not say it or leaves it free.
+    pub size: Option<usize>,
     /// Where and how to run the model.
     pub session: SessionOptions,
 }
 
 impl Default for BenchOptions {
     fn default() -> Self {
-        Self { batches: Vec::new(), warm_up: 3, runs: 10, seconds: 3.0, session: SessionOptions::default() }
+        let session = SessionOptions::default();
+        Self { batches: Vec::new(), warm_up: 3, runs: 10, seconds: 3.0, size: None, session }
     }
 }
 
@@ -69,7 +72,10 @@ fn as_text<S: Serializer>(value: &Provider, serializer: S) -> Result<S::Ok, S::E
 ///
 /// ONNX Runtime must be installed ([`genas_runtime::ensure`]).
 pub fn bench(model: &Path, options: &BenchOptions, progress: &dyn Fn(usize, usize)) -> Result<BenchReport> {
-    let mut classifier = Classifier::open(model, &options.session)?;
+    // How images are normalised does not matter here.
+    let normalised = options.size.map(|_| [1.0; 3]);
+    let preprocessing = Preprocessing { mean: normalised, std: normalised, size: options.size };
+    let mut classifier = Classifier::open(model, &preprocessing, &options.session)?;
     let batches = batches(&classifier, options)?;
     let side = classifier.side();
     let mut rows = Vec::with_capacity(batches.len());

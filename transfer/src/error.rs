@@ -8,21 +8,17 @@ pub enum TransferError {
     /// The model, the data and the options do not go together.
     #[error("{0}")]
     Request(String),
-    /// The model's description cannot be used.
-    #[error("{path}: {source}", path = path.display())]
+    /// The model's file does not describe itself.
+    #[error(
+        "{path}: {source}; for the model of another program, `evaluate` takes --mean R,G,B --std R,G,B \
+         --size PIXELS, and `bench` --size PIXELS",
+        path = path.display()
+    )]
     Description {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         source: genas_export::ExportError,
-    },
-    /// The table of predictions could not be written.
-    #[error("{path}: cannot write the predictions: {source}", path = path.display())]
-    Predictions {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: csv::Error,
     },
     /// From the data.
     #[error(transparent)]

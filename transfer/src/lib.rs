@@ -6,16 +6,29 @@
 //! | module | concept |
 //! |---|---|
 //! | [`model`] | a classifier's file, opened |
+//! | [`sets`] | what can be evaluated on |
+//! | [`imagenet`] | ImageNet's classes, and the lists of -A and -O |
 //! | [`labels`] | classes of a data set as classes of a model |
+//! | [`plan`] | images, labels and preparation of an evaluation, checked |
 //! | [`evaluate()`] | accuracy on a data set |
+//! | [`detection`] | how well strange images are known |
 //! | [`bench()`] | latency and throughput |
 
 mod bench;
+pub mod detection;
 mod error;
 mod evaluate;
+pub mod imagenet;
 pub mod labels;
 pub mod model;
+pub mod plan;
+pub mod sets;
+mod tally;
 
 pub use bench::{BenchOptions, BenchReport, BenchRow, bench};
+pub use detection::Detection;
 pub use error::{Result, TransferError};
-pub use evaluate::{EvalSet, EvaluateOptions, Evaluation, Prediction, evaluate, write_predictions};
+pub use evaluate::{EvaluateOptions, Evaluation, Outcome, Prediction, evaluate};
+pub use model::{Classifier, Preprocessing};
+pub use plan::Plan;
+pub use sets::EvalSet;

@@ -3,10 +3,45 @@
 use std::path::{Path, PathBuf};
 
 use genas_data::Normalization;
-use genas_export::ModelInfo;
-use genas_runtime::{Session, SessionOptions};
+use genas_export::{ExportError, ModelInfo};
+use genas_runtime::{Output, Session, SessionOptions};
 
 use crate::error::{Result, TransferError};
+
+/// What is said about a model that its file does not say, or says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Preprocessing {
+    /// Mean of each colour, red first, pixels in 0 to 1.
+    pub mean: Option<[f32; 3]>,
+    /// Standard deviation of each colour.
+    pub std: Option<[f32; 3]>,
+    /// Side of the images.
+    pub size: Option<usize>,
+}
+
+impl Preprocessing {
+    /// Puts what is given in the place of what the file says; everything must be given for a file that says nothing.
+    fn describe(&self, said: Result<ModelInfo, ExportError>) -> Result<ModelInfo, ExportError> {
+        let given = (self.mean, self.std, self.size);
+        match (said, given) {
+            (Ok(said), _) => Ok(ModelInfo {
+                mean: self.mean.unwrap_or(said.mean),
+                std: self.std.unwrap_or(said.std),
+                input_size: self.size.unwrap_or(said.input_size),
+                ..said
+            }),
+            (Err(_), (Some(mean), Some(std), Some(input_size))) => Ok(ModelInfo {
+                class_names: Vec::new(),
+                mean,
+                std,
+                input_size,
+                training_data: "unknown".to_owned(),
+                source_run: "unknown".to_owned(),
+            }),
+            (Err(error), _) => Err(error),
+        }
+    }
+}
 
 /// Name of the output that holds the scores of the classes; the only output, where no output has it.
 const LOGITS: &str = "logits";
@@ -23,12 +58,20 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Opens a file that describes itself, as those of `genas export` do.
-    pub fn open(path: &Path, options: &SessionOptions) -> Result<Self> {
+    /// Opens a file that describes itself, as those of `genas export` do, or that `preprocessing` describes in
+    /// full. The classes of a file that does not name them are called 0, 1, 2, ...
+    pub fn open(path: &Path, preprocessing: &Preprocessing, options: &SessionOptions) -> Result<Self> {
         let session = Session::from_file(path, options)?;
-        let info = ModelInfo::from_metadata(&session.metadata()?)
-            .map_err(|source| TransferError::Description { path: path.to_owned(), source })?;
         let refuse = |problem: String| Err(TransferError::Request(format!("{}: {problem}", path.display())));
+        let info = preprocessing
+            .describe(ModelInfo::from_metadata(&session.metadata()?))
+            .map_err(|source| TransferError::Description { path: path.to_owned(), source })?;
+        if !info.std.iter().all(|&s| s > 0.0 && s.is_finite()) || !info.mean.iter().all(|m| m.is_finite()) {
+            return refuse(format!(
+                "mean {:?} and std {:?} cannot normalise images; give finite numbers, std above zero",
+                info.mean, info.std
+            ));
+        }
         let [port] = session.inputs() else {
             return refuse(format!("it has {} inputs; a classifier has one", session.inputs().len()));
         };
@@ -39,7 +82,46 @@ impl Classifier {
         if sizes.0 != sizes.1 {
             return refuse(format!("its input {port} is not square; only square images are evaluated"));
         }
-        Ok(Self { path: path.to_owned(), session, info, fixed_batch: batch, side: sizes.0 })
+        if let Some(size) = preprocessing.size.filter(|&size| size != sizes.0) {
+            return refuse(format!(
+                "its input {port} is {s} pixels wide, not {size}; give --size {s}",
+                s = sizes.0
+            ));
+        }
+        let mut classifier = Self { path: path.to_owned(), session, info, fixed_batch: batch, side: sizes.0 };
+        if classifier.info.class_names.is_empty() {
+            let classes = classifier.count_classes()?;
+            classifier.info.class_names = (0..classes).map(|class| class.to_string()).collect();
+        }
+        Ok(classifier)
+    }
+
+    /// The number of scores that the model gives to an image.
+    fn count_classes(&mut self) -> Result<usize> {
+        let batch = self.fixed_batch.unwrap_or(1);
+        let blank = vec![0.0; batch * 3 * self.side * self.side];
+        let output = self.scores(&blank, batch, self.side)?;
+        match output.shape[..] {
+            [n, classes, ref rest @ ..] if n == batch && classes > 1 && rest.iter().all(|&s| s == 1) => {
+                Ok(classes)
+            }
+            _ => Err(TransferError::Request(format!(
+                "{}: its output `{}` of shape {:?} is not scores of classes for {batch} images",
+                self.path.display(),
+                output.name,
+                output.shape
+            ))),
+        }
+    }
+
+    /// The output that holds the scores of the classes.
+    fn scores(&mut self, images: &[f32], batch: usize, side: usize) -> Result<Output> {
+        let mut outputs = self.session.run_f32(images, &[batch, 3, side, side])?;
+        let place = outputs.iter().position(|output| output.name == LOGITS).unwrap_or(0);
+        if outputs.is_empty() {
+            return Err(TransferError::Request(format!("{}: it has no output", self.path.display())));
+        }
+        Ok(outputs.swap_remove(place))
     }
 
     /// The file.
@@ -87,9 +169,7 @@ impl Classifier {
             filled = values;
             (input, batch) = (&filled, fixed);
         }
-        let mut outputs = self.session.run_f32(input, &[batch, 3, side, side])?;
-        let place = outputs.iter().position(|output| output.name == LOGITS).unwrap_or(0);
-        let mut values = if outputs.is_empty() { Vec::new() } else { outputs.swap_remove(place).values };
+        let mut values = self.scores(input, batch, side)?.values;
         let classes = self.info.class_names.len();
         if values.len() != batch * classes {
             return Err(TransferError::Request(format!(
