@@ -146,7 +146,6 @@ fn other_data_is_refused() {
 #[test]
 fn v2_folders_are_numbers() {
     let dir = tempfile::tempdir().unwrap();
-    // As read from the disk, 10 stands behind 1.
     let model = model(dir.path(), Dim::dynamic("batch"));
     let v2 = photos(&dir.path().join("v2"), names("", &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
     let named = photos(&dir.path().join("named"), names("c", &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
