@@ -75,6 +75,14 @@ impl LabelMap {
             return Ok(Self { matching: Matching::ByName, among: None, to_model });
         }
         if data.len() == model.len() {
+            let numbers: Option<Vec<usize>> = data.iter().map(|name| number(name)).collect();
+            if numbers.is_some_and(|numbers| !numbers.is_sorted()) {
+                return refuse(
+                    "the folders are named by numbers, and sorted by name they are not in the numbers' order \
+                     (0, 1, 10, 100); --set imagenet-v2 takes them as class numbers"
+                        .to_owned(),
+                );
+            }
             return Ok(Self {
                 matching: Matching::ByOrder,
                 among: None,
@@ -97,9 +105,7 @@ impl LabelMap {
         let mut folders: BTreeMap<usize, &str> = BTreeMap::new();
         let mut numbers = Vec::with_capacity(data.len());
         for name in data {
-            // `parse` alone would take a sign.
-            let number = name.bytes().all(|b| b.is_ascii_digit()).then(|| name.parse().ok()).flatten();
-            let Some(number) = number else {
+            let Some(number) = number(name) else {
                 return refuse(format!(
                     "the folder {name:?} is not named after a class number, as ImageNet-V2's are (0 to 999); \
                      for folders named after classes give --set folder"
@@ -205,6 +211,11 @@ impl LabelMap {
     }
 }
 
+/// A class number; `parse` alone would take a sign.
+fn number(name: &str) -> Option<usize> {
+    name.bytes().all(|b| b.is_ascii_digit()).then(|| name.parse().ok()).flatten()
+}
+
 fn refuse<T>(problem: String) -> Result<T> {
     Err(TransferError::Request(problem))
 }
@@ -254,6 +265,9 @@ mod tests {
             LabelMap::new(&names("a x"), &names("a b c")),
             &["wrong class count", "2 classes", "model 3", "\"x\"", "--ignore-labels"],
         );
+        // Folders of ImageNet-V2 would be matched in the wrong order.
+        says(LabelMap::new(&numbers(12), &names("a b c d e f g h i j k l")), &["--set imagenet-v2"]);
+        assert_eq!(LabelMap::new(&numbers(12), &numbers(12)).unwrap().matching, Matching::ByName);
         assert_eq!(LabelMap::ignored().class(0), None);
     }
 

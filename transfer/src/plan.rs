@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use genas_data::{Dataset, EvalItem, EvalSource, EvalTransform, FolderIndex, ImageSet, Kind, Split, Workers};
+use genas_data::{Dataset, EvalItem, EvalSource, EvalTransform, FolderIndex, ImageSet, Kind, Split};
 
 use crate::error::{Result, TransferError};
 use crate::evaluate::EvaluateOptions;
@@ -105,7 +105,7 @@ impl Plan {
             _ => items(&index, Some),
         };
         let transform = transform(classifier);
-        let source = EvalSource::new(items, transform, batch)?.with_workers(Workers::shared());
+        let source = EvalSource::new(items, transform, batch)?;
         Ok(Self { images: Images::Files(source), side: transform.crop, batch, labels, task })
     }
 
