@@ -308,7 +308,7 @@ pub struct SearchArgs {
     /// What computes the validation losses
     #[arg(long, value_enum)]
     pub scorer: Option<ScorerArg>,
-    /// Take the trained supernet of another run of the same [supernet] and [data] settings, seed and images
+    /// Take the trained supernet of another run: of the same seed, images, supernet and data settings
     #[arg(long, value_name = "RUN")]
     pub supernet: Option<PathBuf>,
 }
