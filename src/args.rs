@@ -439,7 +439,7 @@ pub struct ImportArgs {
 pub enum ExportKind {
     /// Output `logits`
     Classifier,
-    /// Outputs `c2` to `c5`, for detectors and segmenters (not yet)
+    /// Outputs `c2`, `c3`, `c4`, `c5` at strides 4, 8, 16 and 32, for detectors and segmenters
     Backbone,
 }
 
@@ -448,10 +448,19 @@ pub enum ExportKind {
 pub enum PrecisionArg {
     /// 32-bit floating point
     Fp32,
-    /// 16-bit floating point (not yet)
+    /// 16-bit floating point; BatchNorm is folded, and the weights cannot be read back
     Fp16,
     /// 8-bit integers (not yet)
     Int8,
+}
+
+/// Which feature maps a backbone gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FeaturesArg {
+    /// As the cells compute them: their consumer rectifies
+    Raw,
+    /// After a ReLU
+    Relu,
 }
 
 /// A dimension that an ONNX file leaves free.
@@ -470,14 +479,16 @@ pub enum AxisArg {
 /// Writes a trained network as ONNX and verifies it against burn
 ///
 /// The file describes itself (classes, normalisation, input size, genotype, origin): it alone is
-/// enough to evaluate, to deploy, and to train on.
+/// enough to evaluate, to deploy, and to train on. The same description is written beside it, as FILE.json.
 #[derive(Clone, Debug, Args)]
 #[command(group(ArgGroup::new("source").required(true)))]
 #[command(after_help = "\
 Examples:
   genas export --run runs/a --onnx a.onnx
   genas export --weights genas.safetensors --onnx genas.onnx --fold-bn --opset 17
-  genas export --weights a.onnx --onnx b.onnx --dynamic batch,height,width")]
+  genas export --weights a.onnx --onnx b.onnx --dynamic batch,height,width
+  genas export --weights a.onnx --onnx backbone.onnx --kind backbone --dynamic batch,height,width
+  genas export --weights a.onnx --onnx half.onnx --precision fp16 --fp16-io")]
 pub struct ExportArgs {
     /// File to write
     #[arg(long, value_name = "FILE")]
@@ -491,9 +502,15 @@ pub struct ExportArgs {
     /// What the file is for
     #[arg(long, value_enum, default_value = "classifier")]
     pub kind: ExportKind,
+    /// Feature maps of a backbone [default: raw]
+    #[arg(long, value_enum)]
+    pub features: Option<FeaturesArg>,
     /// Its number format
     #[arg(long, value_enum, default_value = "fp32")]
     pub precision: PrecisionArg,
+    /// With --precision fp16: inputs and outputs in 16 bits too
+    #[arg(long)]
+    pub fp16_io: bool,
     /// Fold BatchNorm into the convolutions; the weights cannot be read back then
     #[arg(long)]
     pub fold_bn: bool,

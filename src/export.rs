@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use genas_export::{Dim, GraphOptions, export_classifier};
+use genas_export::{Dim, ExportOptions, Features, GraphOptions, ModelKind, Precision, export_model};
 
-use crate::args::{AxisArg, ExportArgs, ExportKind, PrecisionArg};
+use crate::args::{AxisArg, ExportArgs, ExportKind, FeaturesArg, PrecisionArg};
 use crate::context::Ctx;
 use crate::output::{fields, grouped};
 use crate::weights;
@@ -15,12 +15,7 @@ use crate::weights;
 const RETRAINED: &str = "retrain/final.safetensors";
 
 pub fn run(ctx: &Ctx, args: &ExportArgs) -> Result<()> {
-    if args.kind == ExportKind::Backbone {
-        bail!("--kind backbone is not built yet; what works is --kind classifier");
-    }
-    if args.precision != PrecisionArg::Fp32 {
-        bail!("--precision fp16 and int8 are not built yet; what works is --precision fp32");
-    }
+    let (kind, precision) = (kind(args)?, precision(args)?);
     let path = source(args)?;
     let mut trained = weights::read(&path)?;
     if let Some(file) = &args.classes_file {
@@ -30,20 +25,41 @@ pub fn run(ctx: &Ctx, args: &ExportArgs) -> Result<()> {
         trained.info.source_run = run.display().to_string();
     }
     ctx.ensure_runtime()?;
-    let options = graph_options(args, trained.info.input_size);
-    let report = export_classifier(&args.onnx, &trained.net, &trained.weights, &trained.info, &options)?;
+    let options = ExportOptions { kind, precision, graph: graph_options(args, trained.info.input_size) };
+    let report = export_model(&args.onnx, &trained.net, &trained.weights, &trained.info, &options)?;
     ctx.out.result(&report, || {
         let list = |ports: &[genas_runtime::Port]| {
             ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         };
         fields(&[
             ("written", report.onnx.display().to_string()),
+            ("description", report.sidecar.display().to_string()),
             ("bytes", grouped(report.bytes)),
             ("opset", report.opset.to_string()),
             ("inputs", list(&report.inputs)),
             ("outputs", list(&report.outputs)),
             ("largest difference from burn", format!("{:.1e}", report.max_abs_error)),
         ])
+    })
+}
+
+fn kind(args: &ExportArgs) -> Result<ModelKind> {
+    Ok(match (args.kind, args.features) {
+        (ExportKind::Classifier, None) => ModelKind::Classifier,
+        (ExportKind::Classifier, Some(_)) => bail!("--features is for backbones; add --kind backbone"),
+        (ExportKind::Backbone, None | Some(FeaturesArg::Raw)) => ModelKind::Backbone(Features::Raw),
+        (ExportKind::Backbone, Some(FeaturesArg::Relu)) => ModelKind::Backbone(Features::Relu),
+    })
+}
+
+fn precision(args: &ExportArgs) -> Result<Precision> {
+    Ok(match args.precision {
+        PrecisionArg::Fp16 => Precision::Fp16 { half_io: args.fp16_io },
+        _ if args.fp16_io => bail!("--fp16-io is for half precision; add --precision fp16"),
+        PrecisionArg::Fp32 => Precision::Fp32,
+        PrecisionArg::Int8 => {
+            bail!("--precision int8 is not built yet; what works is --precision fp32 and fp16")
+        }
     })
 }
 

@@ -1,7 +1,7 @@
 //! `genas verify`.
 
 use anyhow::Result;
-use genas_export::verify;
+use genas_export::{OutputParity, verify};
 use serde_json::json;
 
 use crate::args::VerifyArgs;
@@ -15,13 +15,19 @@ pub fn run(ctx: &Ctx, args: &VerifyArgs) -> Result<()> {
     let trained = args.weights.as_deref().map(weights::read).transpose()?;
     ctx.ensure_runtime()?;
     let parity = verify(&args.model, trained.as_ref().map(|t| &t.weights))?;
-    let result =
-        json!({ "max_abs_error": parity.max_abs_error, "allowed": parity.allowed, "model": args.model });
+    let result = json!({
+        "max_abs_error": parity.max_abs_error(),
+        "outputs": parity.outputs,
+        "model": args.model,
+    });
     ctx.out.result(&result, || {
+        let difference = |output: &OutputParity| {
+            format!("`{}` {:.1e} (allowed: {:.1e})", output.output, output.max_abs_error, output.allowed)
+        };
+        let differences: Vec<_> = parity.outputs.iter().map(difference).collect();
         fields(&[
             ("model", args.model.display().to_string()),
-            ("largest difference from burn", format!("{:.1e}", parity.max_abs_error)),
-            ("allowed", format!("{:.1e}", parity.allowed)),
+            ("largest difference from burn", differences.join(", ")),
         ])
     })
 }

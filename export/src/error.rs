@@ -63,12 +63,50 @@ pub enum ExportError {
         /// The file.
         path: PathBuf,
     },
+    /// The weights of a model in half precision cannot be read back.
+    #[error("{path}: it is in half precision, rounded and with BatchNorm folded, so the weights cannot be read back; give the weights that it was exported from, or its fp32 export", path = path.display())]
+    Half {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A backbone was given where a classifier is needed.
+    #[error(
+        "the weights hold no classifier (classifier.weight): they come from a backbone; give the weights or the classifier that it was exported from, or export a backbone"
+    )]
+    NoClassifier,
+    /// The network has no feature maps at a backbone's strides.
+    #[error("no backbone can be exported: {0}")]
+    NoBackbone(String),
+    /// Half precision cannot hold a weight or an activation.
+    #[error(
+        "{what}: half precision cannot hold {tensor}, which reaches {value:.3e} (the largest number is 65504); export with --precision fp32; {outcome}"
+    )]
+    HalfOverflow {
+        /// The file or model.
+        what: String,
+        /// What is too large: an initializer or the output of a node.
+        tensor: String,
+        /// Its largest value.
+        value: f32,
+        /// What became of the file.
+        outcome: &'static str,
+    },
+    /// A file that is no description of a model stands where the description would be written.
+    #[error("{path} is in the way: the model's description would be written there, and that file is none; choose another name for the model", path = path.display())]
+    Sidecar {
+        /// The file.
+        path: PathBuf,
+    },
     /// ONNX Runtime computes something else than burn.
-    #[error("{what}: ONNX Runtime and burn disagree by {error:.3e} (allowed: {allowed:.3e}); {outcome}")]
+    #[error(
+        "{what}: ONNX Runtime and burn disagree in `{output}` by {error:.3e} (allowed: {allowed:.3e}); {outcome}"
+    )]
     Parity {
         /// The file or model.
         what: String,
-        /// Largest absolute difference of a logit.
+        /// The output.
+        output: String,
+        /// Largest absolute difference of one of its values.
         error: f32,
         /// Largest difference that is allowed.
         allowed: f32,

@@ -30,6 +30,8 @@ use std::rc::Rc;
 pub const INPUT: &str = "input";
 /// Name of a classifier's output: `[batch, classes]`.
 pub const LOGITS: &str = "logits";
+/// Names of a backbone's outputs: `[batch, channels, height, width]` at strides 4, 8, 16 and 32.
+pub const BACKBONE_OUTPUTS: [&str; 4] = ["c2", "c3", "c4", "c5"];
 
 /// A value of an [`OnnxGraph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,14 +3,17 @@
 use crate::error::{ExportError, Result};
 use crate::graph::{FACTORIZED_HALVES, FACTORIZED_REDUCE, FACTORIZED_TAPS};
 use crate::metadata::{ModelFile, ModelInfo, read_model};
+use crate::models::layout_of;
+use crate::options::Precision;
 use crate::proto::{ModelProto, TensorProto};
 use genas_net::{Entry, EvalNet, Weights};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The weights, network and description in a classifier's file. The network has no auxiliary head:
-/// it is not exported.
+/// The weights, network and description in a file. The network has no auxiliary head: it is not
+/// exported. The weights of a backbone are those of its layout ([`EvalNet::backbone_layout`]): they lack the
+/// classifier's.
 pub fn weights_from_onnx(path: &Path) -> Result<(Weights, EvalNet, ModelInfo)> {
     let model = read_model(path)?;
     let file = ModelFile::of(path, &model)?;
@@ -26,19 +29,22 @@ pub(crate) fn network_of(path: &Path, file: &ModelFile) -> Result<EvalNet> {
     file.network.clone().ok_or_else(|| ExportError::format(path, missing))
 }
 
-/// Every entry of the network's layout from the file's initializers.
+/// Every entry that a file of its kind holds from the file's initializers.
 pub(crate) fn weights_of(
     path: &Path,
     model: &ModelProto,
     file: &ModelFile,
     network: &EvalNet,
 ) -> Result<Weights> {
+    if file.precision != Precision::Fp32 {
+        return Err(ExportError::Half { path: path.to_owned() });
+    }
     if file.folded {
         return Err(ExportError::Folded { path: path.to_owned() });
     }
     let initializers = model.graph.iter().flat_map(|graph| &graph.initializer);
     let initializers: HashMap<&str, &TensorProto> = initializers.map(|t| (t.name.as_str(), t)).collect();
-    let layout = Arc::new(network.layout());
+    let layout = Arc::new(layout_of(network, file.kind));
     let mut weights = Weights::neutral(layout.clone());
     for entry in layout.entries() {
         let values =

@@ -9,30 +9,34 @@
 //! | [`proto`] | the ONNX messages |
 //! | [`OnnxGraph`], [`GraphOptions`] | wiring to graph |
 //! | [`classifier_model`], [`supernet_model`] | models in memory |
-//! | [`export_classifier`] | a verified file |
+//! | [`export_model`], [`ExportOptions`] | a verified file: classifier or backbone, in 32 or 16 bits |
+//! | [`sidecar_path`] | its description beside it |
 //! | [`metadata`] | what a file says about itself |
 //! | [`weights_from_onnx`] | weights out of a file |
 //! | [`verify()`] | ONNX Runtime against burn |
 
-mod classifier;
 mod error;
 mod export;
 mod fold;
 mod graph;
+mod half;
 mod import;
 pub mod metadata;
+mod models;
 mod options;
 pub mod proto;
+mod sidecar;
 mod verify;
 
-pub use classifier::{classifier_model, classifier_proto, supernet_model};
 pub use error::{ExportError, Result};
-pub use export::{ExportReport, export_classifier};
-pub use graph::{INPUT, LOGITS, OnnxGraph, Value};
+pub use export::{ExportReport, export_classifier, export_model};
+pub use graph::{BACKBONE_OUTPUTS, INPUT, LOGITS, OnnxGraph, Value};
 pub use import::weights_from_onnx;
-pub use metadata::{ModelFile, ModelInfo, classifier_metadata};
-pub use options::{DEFAULT_OPSET, Dim, GraphOptions, OPSETS};
-pub use verify::{PARITY_TOLERANCE, Parity, verify};
+pub use metadata::{ModelFile, ModelInfo, network_metadata};
+pub use models::{classifier_model, classifier_proto, supernet_model};
+pub use options::{DEFAULT_OPSET, Dim, ExportOptions, Features, GraphOptions, ModelKind, OPSETS, Precision};
+pub use sidecar::sidecar_path;
+pub use verify::{HALF_PARITY_TOLERANCE, OutputParity, PARITY_TOLERANCE, Parity, verify};
 
 #[cfg(test)]
 mod tests;

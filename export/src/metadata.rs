@@ -6,12 +6,12 @@
 //! | key | value |
 //! |---|---|
 //! | `genas_version` | version of genas that wrote the file |
-//! | `kind` | `classifier` |
+//! | `kind` | `classifier`, or `backbone` |
 //! | `network` | the network as JSON ([`EvalNet`]), without its auxiliary head, which is not exported |
 //! | `genotype` | its cells in the human form |
 //! | `genotype_json` | its cells in the JSON form |
 //! | `channels`, `layers`, `classes` | width of the first cell, number of cells, number of classes |
-//! | `class_names` | JSON array of strings, in the order of the logits |
+//! | `class_names` | JSON array of strings, in the order of the logits; of a backbone, what it was trained to tell apart |
 //! | `input_size` | side of the images that the network was trained for |
 //! | `channel_order` | `RGB` |
 //! | `value_range` | `[0, 1]`: range of the pixels before `mean` is subtracted and `std` divides |
@@ -19,11 +19,20 @@
 //! | `training_data` | the data set |
 //! | `source_run` | the run directory or checkpoint |
 //! | `batch_norm` | `kept`, or `folded` into the convolutions |
+//! | `precision` | `fp32`, or `fp16` |
 //! | `opset` | operator set |
-//! | `parity_max_abs_error` | largest difference of a logit between ONNX Runtime and burn when the file was written |
+//! | `parity_max_abs_error` | largest difference of an output between ONNX Runtime and burn when the file was written |
+//!
+//! A backbone has besides:
+//!
+//! | key | value |
+//! |---|---|
+//! | `features` | `raw`: as the cells compute them, or `relu`: after a ReLU |
+//! | `strides` | JSON array: pixels of the image per pixel of `c2`, `c3`, `c4`, `c5` |
+//! | `feature_channels` | JSON array: their channels |
 
 use crate::error::{ExportError, Result};
-use crate::options::GraphOptions;
+use crate::options::{ExportOptions, Features, GraphOptions, ModelKind, Precision};
 use crate::proto::ModelProto;
 use genas_net::EvalNet;
 use prost::Message;
@@ -31,7 +40,10 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What the receiver of a classifier needs besides its graph.
+/// Key of the largest difference, which is known last.
+pub(crate) const PARITY_KEY: &str = "parity_max_abs_error";
+
+/// What the receiver of a model needs besides its graph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelInfo {
     /// Names of the classes, in the order of the logits.
@@ -49,7 +61,7 @@ pub struct ModelInfo {
 }
 
 impl ModelInfo {
-    /// Reads back what [`classifier_metadata`] wrote.
+    /// Reads back what [`network_metadata`] wrote.
     pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self> {
         Ok(Self {
             class_names: json(metadata, "class_names")?,
@@ -96,6 +108,10 @@ pub struct ModelFile {
     pub info: ModelInfo,
     /// The network, if genas wrote the file.
     pub network: Option<EvalNet>,
+    /// What it is for.
+    pub kind: ModelKind,
+    /// Its number format.
+    pub precision: Precision,
     /// Whether BatchNorm is folded into the convolutions.
     pub folded: bool,
     /// Everything, by key.
@@ -108,6 +124,8 @@ impl ModelFile {
         Ok(Self {
             info: ModelInfo::from_metadata(metadata)?,
             network: metadata.contains_key("network").then(|| json(metadata, "network")).transpose()?,
+            kind: kind_of(metadata)?,
+            precision: precision_of(metadata)?,
             folded: metadata.get("batch_norm").is_some_and(|v| v == "folded"),
             metadata: metadata.clone(),
         })
@@ -124,16 +142,16 @@ impl ModelFile {
     }
 }
 
-/// The metadata of a classifier, but for `parity_max_abs_error`.
-pub fn classifier_metadata(
+/// The metadata of a file, but for `parity_max_abs_error`.
+pub fn network_metadata(
     net: &EvalNet,
     info: &ModelInfo,
-    options: &GraphOptions,
+    options: &ExportOptions,
 ) -> BTreeMap<String, String> {
     let exported = EvalNet { auxiliary: false, ..net.clone() };
-    let entries = [
+    let mut entries = vec![
         ("genas_version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("kind", "classifier".to_owned()),
+        ("kind", options.kind.name().to_owned()),
         ("network", serde_json::json!(exported).to_string()),
         ("genotype", net.genotype.to_string()),
         ("genotype_json", serde_json::json!(net.genotype).to_string()),
@@ -148,10 +166,45 @@ pub fn classifier_metadata(
         ("std", triple(info.std)),
         ("training_data", info.training_data.clone()),
         ("source_run", info.source_run.clone()),
-        ("batch_norm", if options.fold_bn { "folded" } else { "kept" }.to_owned()),
-        ("opset", options.opset.to_string()),
+        ("batch_norm", if options.graph.fold_bn { "folded" } else { "kept" }.to_owned()),
+        ("precision", options.precision.name().to_owned()),
+        ("opset", options.graph.opset.to_string()),
     ];
+    if let ModelKind::Backbone(features) = options.kind {
+        entries.push(("features", features.name().to_owned()));
+        entries.push(("strides", serde_json::json!(EvalNet::BACKBONE_STRIDES).to_string()));
+        entries.push(("feature_channels", serde_json::json!(net.backbone_channels()).to_string()));
+    }
     entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// Files of earlier versions do not say their kind: they are classifiers.
+fn kind_of(metadata: &BTreeMap<String, String>) -> Result<ModelKind> {
+    let value = |key: &str| metadata.get(key).map(String::as_str);
+    match (value("kind"), value("features")) {
+        (None | Some("classifier"), _) => Ok(ModelKind::Classifier),
+        (Some("backbone"), Some("raw")) => Ok(ModelKind::Backbone(Features::Raw)),
+        (Some("backbone"), Some("relu")) => Ok(ModelKind::Backbone(Features::Relu)),
+        (Some("backbone"), features) => Err(unknown("features", features)),
+        (kind, _) => Err(unknown("kind", kind)),
+    }
+}
+
+/// Files of earlier versions do not say their precision: they are in 32 bits.
+fn precision_of(metadata: &BTreeMap<String, String>) -> Result<Precision> {
+    match metadata.get("precision").map(String::as_str) {
+        None | Some("fp32") => Ok(Precision::Fp32),
+        // Whether inputs and outputs are 16-bit too is said by their types.
+        Some("fp16") => Ok(Precision::Fp16 { half_io: false }),
+        precision => Err(unknown("precision", precision)),
+    }
+}
+
+fn unknown(key: &str, value: Option<&str>) -> ExportError {
+    ExportError::Info(format!(
+        "the model's metadata `{key}` is {}, which this version of genas does not know; export the model again with `genas export --onnx`",
+        value.map_or_else(|| "missing".to_owned(), |value| format!("`{value}`"))
+    ))
 }
 
 /// Three numbers as JSON, each in the fewest digits that give the same `f32` again.

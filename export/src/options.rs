@@ -1,6 +1,7 @@
-//! How a graph is written.
+//! How a graph is written, and what a file holds.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Operator sets that can be written.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 13..=21;
@@ -66,5 +67,92 @@ impl GraphOptions {
     /// models that stay in memory.
     pub fn scoring(batch: usize, side: usize) -> Self {
         Self { fold_bn: true, batch: Dim::Fixed(batch), ..Self::square(side) }
+    }
+}
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModelKind {
+    /// Output [`LOGITS`](crate::LOGITS).
+    #[default]
+    Classifier,
+    /// Outputs [`BACKBONE_OUTPUTS`](crate::BACKBONE_OUTPUTS), without the classifier (spec 06-2).
+    Backbone(Features),
+}
+
+impl ModelKind {
+    /// As the metadata key `kind` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classifier => "classifier",
+            Self::Backbone(_) => "backbone",
+        }
+    }
+}
+
+/// Which feature maps a backbone gives. Everything that reads them inside the network starts with a ReLU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Features {
+    /// As the cells compute them, negative values included.
+    #[default]
+    Raw,
+    /// After a ReLU.
+    Relu,
+}
+
+impl Features {
+    /// As the metadata key `features` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Relu => "relu",
+        }
+    }
+}
+
+/// Number format of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit floating point.
+    #[default]
+    Fp32,
+    /// 16-bit floating point, BatchNorm folded; inputs and outputs are 32-bit unless `half_io`.
+    Fp16 {
+        /// Whether inputs and outputs are 16-bit too.
+        half_io: bool,
+    },
+}
+
+impl Precision {
+    /// As the metadata key `precision` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32",
+            Self::Fp16 { .. } => "fp16",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Options of [`export_model`](crate::export_model).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportOptions {
+    /// What the file is for.
+    pub kind: ModelKind,
+    /// Its number format.
+    pub precision: Precision,
+    /// How its graph is written.
+    pub graph: GraphOptions,
+}
+
+impl ExportOptions {
+    /// A classifier in 32 bits.
+    pub fn classifier(graph: GraphOptions) -> Self {
+        Self { kind: ModelKind::Classifier, precision: Precision::Fp32, graph }
     }
 }

@@ -254,6 +254,11 @@ pub(crate) fn f32_bytes(values: &[f32]) -> Vec<u8> {
     bytes
 }
 
+/// Half precision floats as little-endian bytes.
+pub(crate) fn f16_bytes(values: &[half::f16]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
 /// Element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]

@@ -1,7 +1,9 @@
 //! Tests of the crate: random cells through every reading.
 
+mod backbones;
 mod cost;
 mod files;
 mod graphs;
+mod halves;
 mod parity;
 mod samples;

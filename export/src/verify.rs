@@ -1,36 +1,54 @@
 //! The proof that ONNX Runtime computes what burn computes.
 //!
 //! The same random images (uniform pixels, from one seed, normalised as the model wants them) go
-//! through both. Logits may differ by 1e-4 times the largest logit, or 1e-4 if that is below one.
+//! through both. Values of an output may differ by a tolerance times the largest value of that output, or
+//! by the tolerance if that is below one. The tolerance is 1e-4 in 32 bits, and 5e-3 in half precision:
+//! 16-bit numbers are rounded by up to 4.9e-4 of their size, weights and, at every node, activations.
 
 use crate::error::{ExportError, Result};
-use crate::graph::LOGITS;
 use crate::import::{network_of, weights_of};
 use crate::metadata::{ModelFile, ModelInfo, read_model};
+use crate::models::{layout_of, read_outputs};
+use crate::options::{ModelKind, Precision};
 use genas_net::{Devices, EvalNet, Feature, Mode, Tensors, Weights};
-use genas_runtime::{Provider, Session, SessionOptions};
+use genas_runtime::{Output, Provider, Session, SessionOptions};
 use genas_space::Streams;
 use rand::RngExt;
+use serde::Serialize;
 use std::path::Path;
 
-/// Allowed difference of a logit over the largest logit.
+/// Allowed difference of a value over the output's largest, in 32 bits.
 pub const PARITY_TOLERANCE: f32 = 1e-4;
+/// Allowed difference of a value over the output's largest, in half precision.
+pub const HALF_PARITY_TOLERANCE: f32 = 5e-3;
 /// Images that are compared where the model does not fix their number.
 pub(crate) const PARITY_BATCH: usize = 2;
 const PARITY_SEED: u64 = 0;
 
-/// How far ONNX Runtime is from burn.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Parity {
-    /// Largest absolute difference of a logit; not finite if a logit is not.
+impl Precision {
+    /// Allowed difference of a value over its output's largest.
+    pub fn tolerance(self) -> f32 {
+        match self {
+            Self::Fp32 => PARITY_TOLERANCE,
+            Self::Fp16 { .. } => HALF_PARITY_TOLERANCE,
+        }
+    }
+}
+
+/// How far one output of ONNX Runtime is from burn's.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OutputParity {
+    /// Its name.
+    pub output: String,
+    /// Largest absolute difference of a value; not finite if a value is not.
     pub max_abs_error: f32,
     /// The largest difference that is allowed.
     pub allowed: f32,
 }
 
-impl Parity {
-    /// Compares two lists of logits.
-    pub fn between(found: &[f32], expected: &[f32]) -> Self {
+impl OutputParity {
+    /// Compares two lists of values.
+    pub fn between(output: &str, found: &[f32], expected: &[f32], tolerance: f32) -> Self {
         let largest = |values: &mut dyn Iterator<Item = f32>| {
             values.fold(0.0f32, |max, v| if v.is_finite() { max.max(v) } else { f32::INFINITY })
         };
@@ -40,84 +58,142 @@ impl Parity {
             f32::INFINITY
         };
         let scale = largest(&mut expected.iter().map(|v| v.abs()));
-        Self { max_abs_error, allowed: PARITY_TOLERANCE * scale.max(1.0) }
+        Self { output: output.to_owned(), max_abs_error, allowed: tolerance * scale.max(1.0) }
     }
 
     /// Whether the difference is allowed.
     pub fn holds(&self) -> bool {
         self.max_abs_error.is_finite() && self.max_abs_error <= self.allowed
     }
+}
 
-    /// An error unless the difference is allowed.
+/// How far ONNX Runtime is from burn, output by output.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parity {
+    /// Every output, once for each size of images that was compared.
+    pub outputs: Vec<OutputParity>,
+}
+
+impl Parity {
+    /// Largest absolute difference of all values.
+    pub fn max_abs_error(&self) -> f32 {
+        self.outputs.iter().map(|output| output.max_abs_error).fold(0.0, f32::max)
+    }
+
+    /// Whether all differences are allowed.
+    pub fn holds(&self) -> bool {
+        self.outputs.iter().all(OutputParity::holds)
+    }
+
+    /// An error unless all differences are allowed.
     pub(crate) fn check(self, what: &str, outcome: &'static str) -> Result<Self> {
-        if self.holds() {
-            return Ok(self);
-        }
-        let Self { max_abs_error: error, allowed } = self;
-        Err(ExportError::Parity { what: what.to_owned(), error, allowed, outcome })
+        let Some(bad) = self.outputs.iter().find(|output| !output.holds()) else { return Ok(self) };
+        let OutputParity { output, max_abs_error: error, allowed } = bad.clone();
+        Err(ExportError::Parity { what: what.to_owned(), output, error, allowed, outcome })
     }
 }
 
-/// Images and what burn says to them.
+/// What is compared: images, and what burn says to them.
 pub(crate) struct Reference {
     images: Vec<f32>,
     shape: [usize; 4],
-    logits: Vec<f32>,
+    outputs: Vec<Output>,
 }
 
 impl Reference {
     /// Computes with burn on the CPU.
     pub fn new(
         net: &EvalNet,
+        kind: ModelKind,
         weights: &Weights,
         info: &ModelInfo,
-        batch: usize,
-        size: [usize; 2],
+        shape: [usize; 4],
     ) -> Result<Self> {
-        check_weights(net, weights)?;
-        let shape = [batch, 3, size[0], size[1]];
+        let [batch, _, height, width] = shape;
         let mut rng = Streams::new(PARITY_SEED).rng("parity", 0);
         let mut images = Vec::with_capacity(shape.iter().product());
         for _ in 0..batch {
             for (mean, std) in info.mean.iter().zip(info.std) {
-                images.extend((0..size[0] * size[1]).map(|_| (rng.random::<f32>() - mean) / std));
+                images.extend((0..height * width).map(|_| (rng.random::<f32>() - mean) / std));
             }
         }
-        let logits = burn_logits(weights, &images, shape, |i, x| net.forward(i, x))?;
-        Ok(Self { images, shape, logits })
+        let outputs = burn_outputs(weights, &images, shape, |i, x| read_outputs(net, kind, i, x))?;
+        Ok(Self { images, shape, outputs })
+    }
+
+    /// One reference for each size that is compared: the sizes that the model fixes or was trained for, and
+    /// an odd, smaller one along the axes that are free.
+    pub fn all(
+        net: &EvalNet,
+        kind: ModelKind,
+        weights: &Weights,
+        info: &ModelInfo,
+        [batch, height, width]: [Option<usize>; 3],
+    ) -> Result<Vec<Self>> {
+        check_weights(net, kind, weights)?;
+        let (batch, side) = (batch.unwrap_or(PARITY_BATCH), info.input_size);
+        let mut shapes = vec![[batch, 3, height.unwrap_or(side), width.unwrap_or(side)]];
+        let odd = [height.unwrap_or((side / 2) | 1), width.unwrap_or((side * 3 / 4) | 1)];
+        if height.is_none() || width.is_none() {
+            shapes.push([batch, 3, odd[0], odd[1]]);
+        }
+        shapes.into_iter().map(|shape| Self::new(net, kind, weights, info, shape)).collect()
+    }
+
+    /// The images and their shape.
+    pub fn images(&self) -> (&[f32], &[usize]) {
+        (&self.images, &self.shape)
     }
 
     /// Compares with a session.
-    pub fn compare(&self, session: &mut Session) -> Result<Parity> {
-        let outputs = session.run_f32(&self.images, &self.shape)?;
-        let logits = outputs.into_iter().find(|o| o.name == LOGITS);
-        Ok(Parity::between(&logits.map_or_else(Vec::new, |o| o.values), &self.logits))
+    fn compare(&self, session: &mut Session, tolerance: f32) -> Result<Vec<OutputParity>> {
+        let found = session.run_f32(&self.images, &self.shape)?;
+        let values = |name: &str| found.iter().find(|o| o.name == name).map_or(&[][..], |o| &o.values);
+        let between = |expected: &Output| {
+            OutputParity::between(&expected.name, values(&expected.name), &expected.values, tolerance)
+        };
+        Ok(self.outputs.iter().map(between).collect())
     }
 }
 
-/// Logits of any network for normalised images, by burn on the CPU with running statistics.
-pub(crate) fn burn_logits(
+/// Compares all references with a session.
+pub(crate) fn compare(references: &[Reference], session: &mut Session, tolerance: f32) -> Result<Parity> {
+    let mut parity = Parity::default();
+    for reference in references {
+        parity.outputs.extend(reference.compare(session, tolerance)?);
+    }
+    Ok(parity)
+}
+
+/// Named outputs of any network for normalised images, by burn on the CPU with running statistics.
+pub(crate) fn burn_outputs(
     weights: &Weights,
     images: &[f32],
     shape: [usize; 4],
-    forward: impl FnOnce(&mut Tensors, &Feature) -> Feature,
-) -> Result<Vec<f32>> {
+    forward: impl FnOnce(&mut Tensors, &Feature) -> Vec<(&'static str, Feature)>,
+) -> Result<Vec<Output>> {
     let device = Devices::cpu().plain();
     let mut tensors = Tensors::new(weights, device.clone(), Mode::Inference);
-    let logits = forward(&mut tensors, &Feature::from_values(images.to_vec(), shape, &device));
-    let logits = logits.tensor().into_data().try_to_vec::<f32>();
-    logits
-        .map_err(|e| ExportError::Info(format!("burn's logits cannot be read ({e:?}); report this as a bug")))
+    let outputs = forward(&mut tensors, &Feature::from_values(images.to_vec(), shape, &device));
+    let host = |(name, map): (&str, Feature)| {
+        let tensor = map.tensor();
+        let shape = tensor.dims().to_vec();
+        let values = tensor.into_data().try_to_vec::<f32>().map_err(|e| {
+            ExportError::Info(format!("burn's `{name}` cannot be read ({e:?}); report this as a bug"))
+        })?;
+        Ok(Output { name: name.to_owned(), shape, values })
+    };
+    outputs.into_iter().map(host).collect()
 }
 
 /// Refuses weights that lack what the network reads: burn would panic.
-fn check_weights(net: &EvalNet, weights: &Weights) -> Result<()> {
-    let read = EvalNet { auxiliary: false, ..net.clone() }.layout();
-    for entry in read.entries() {
+fn check_weights(net: &EvalNet, kind: ModelKind, weights: &Weights) -> Result<()> {
+    for entry in layout_of(net, kind).entries() {
         let (name, expected) = (entry.name.clone(), entry.shape.clone());
         match weights.layout().get(&name) {
             Some(held) if held.shape == expected => {}
             Some(held) => return Err(ExportError::WeightShape { name, found: held.shape.clone(), expected }),
+            None if name.starts_with("classifier.") => return Err(ExportError::NoClassifier),
             None => return Err(ExportError::MissingWeight { name }),
         }
     }
@@ -141,8 +217,8 @@ pub(crate) fn open_bytes(bytes: &[u8]) -> Result<Session> {
     Ok(Session::from_bytes(bytes, &session_options())?)
 }
 
-/// Compares a classifier's file with burn: with the weights that it was written from, or else with
-/// those in the file itself. An error if they disagree.
+/// Compares a file with burn: with the weights that it was written from, or else with those in the file
+/// itself. An error if they disagree.
 pub fn verify(path: &Path, weights: Option<&Weights>) -> Result<Parity> {
     let model = read_model(path)?;
     let file = ModelFile::of(path, &model)?;
@@ -162,10 +238,7 @@ pub fn verify(path: &Path, weights: Option<&Weights>) -> Result<Parity> {
             "its input is not a batch of images [batch, 3, height, width]",
         ));
     };
-    let side = file.info.input_size;
-    let size = [height.unwrap_or(side), width.unwrap_or(side)];
-    let reference = Reference::new(&net, weights, &file.info, batch.unwrap_or(PARITY_BATCH), size)?;
-    reference
-        .compare(&mut session)?
+    let references = Reference::all(&net, file.kind, weights, &file.info, [batch, height, width])?;
+    compare(&references, &mut session, file.precision.tolerance())?
         .check(&path.display().to_string(), "give the weights that it was exported from")
 }

@@ -110,6 +110,49 @@ impl EvalNet {
         Taps { stem, cells }
     }
 
+    /// Images to the maps at [`BACKBONE_STRIDES`](Self::BACKBONE_STRIDES), finest first (spec 06-2). Outputs of
+    /// stem and cells are not rectified, because every consumer in the network rectifies; `rectified` maps are.
+    ///
+    /// The ImageNet network of at least three cells only ([`backbone_problem`](Self::backbone_problem)).
+    pub fn backbone<I: Interpreter>(&self, i: &mut I, x: &I::Value, rectified: bool) -> [I::Value; 4] {
+        let taps = self.features(i, x);
+        let [c3, c4, c5] = self.stage_ends().map(|n| taps.cells[n].clone());
+        let maps = [taps.stem, c3, c4, c5];
+        if rectified { i.scope("backbone", |i| maps.map(|map| i.relu(&map))) } else { maps }
+    }
+
+    /// Pixels of the image per pixel of each of the maps of [`backbone`](Self::backbone).
+    pub const BACKBONE_STRIDES: [usize; 4] = [4, 8, 16, 32];
+
+    /// Channels of the maps of [`backbone`](Self::backbone).
+    pub fn backbone_channels(&self) -> [usize; 4] {
+        let [c3, c4, c5] = self.stage_ends().map(|n| self.width_after(n));
+        [self.channels, c3, c4, c5]
+    }
+
+    /// The parameters and buffers that [`backbone`](Self::backbone) reads: no classifier.
+    pub fn backbone_layout(&self) -> Layout {
+        let side = Self::default_image_size(self.kind);
+        Layout::of([3, side, side], |i, x| {
+            self.backbone(i, x, false);
+        })
+    }
+
+    /// Why this network has no maps at these strides, if it has none.
+    pub fn backbone_problem(&self) -> Option<String> {
+        match self.kind {
+            NetworkKind::Cifar => Some(
+                "the CIFAR network has strides 1, 2 and 4 only; a backbone needs 4, 8, 16 and 32: take the cell in the ImageNet network"
+                    .to_owned(),
+            ),
+            NetworkKind::ImageNet if self.layers < 3 => Some(format!(
+                "a network of {} cells has no stage of each stride; a backbone needs at least 3 cells",
+                self.layers
+            )),
+            NetworkKind::ImageNet => None,
+        }
+    }
+
     /// Last cell's output to logits `[n, classes, 1, 1]`.
     pub fn classify<I: Interpreter>(&self, i: &mut I, taps: &Taps<I::Value>) -> I::Value {
         let last = taps.cells.last().unwrap_or(&taps.stem);

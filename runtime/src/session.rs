@@ -5,10 +5,11 @@
 
 use std::{collections::BTreeMap, fmt, path::Path, sync::OnceLock};
 
+use half::f16;
 use ort::{
     error::ErrorCode,
     session::{self as onnx, builder::GraphOptimizationLevel, builder::SessionBuilder},
-    value::{Outlet, TensorElementType, TensorRef, ValueType},
+    value::{Outlet, Tensor, TensorElementType, TensorRef, ValueType},
 };
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,11 @@ pub enum Dtype {
 }
 
 impl Dtype {
+    /// Whether f32 values can be given and taken: half precision is converted.
+    fn is_float(self) -> bool {
+        matches!(self, Self::Float32 | Self::Float16)
+    }
+
     fn of(value: &ValueType) -> Self {
         let ValueType::Tensor { ty, .. } = value else { return Self::Other };
         match ty {
@@ -257,7 +263,8 @@ impl Session {
         self.note.as_deref()
     }
 
-    /// Runs a model that has one input. The input is read where it lies.
+    /// Runs a model that has one input. The input is read where it lies; half precision inputs and outputs are
+    /// converted.
     pub fn run_f32(&mut self, input: &[f32], shape: &[usize]) -> Result<Vec<Output>> {
         self.check_single_input()?;
         self.run_all(&[(input, shape)])
@@ -317,7 +324,7 @@ impl Session {
         for (port, (values, shape)) in self.inputs.iter().zip(inputs) {
             self.check_input(port, values, shape)?;
         }
-        if let Some(port) = self.outputs.iter().find(|port| port.dtype != Dtype::Float32) {
+        if let Some(port) = self.outputs.iter().find(|port| !port.dtype.is_float()) {
             return Err(self.mismatch(format!("output {port} cannot be read as float32")));
         }
         let failed = |error: ort::Error| RuntimeError::Run {
@@ -325,7 +332,11 @@ impl Session {
             provider: self.provider.to_string(),
             reason: provider::tidy(error.message()),
         };
-        let tensors = inputs.iter().map(|&(values, shape)| {
+        let tensors = self.inputs.iter().zip(inputs).map(|(port, &(values, shape))| {
+            if port.dtype == Dtype::Float16 {
+                let values: Vec<f16> = values.iter().map(|&value| f16::from_f32(value)).collect();
+                return Tensor::from_array((shape.to_vec(), values)).map(onnx::SessionInputValue::from);
+            }
             TensorRef::from_array_view((shape.to_vec(), values)).map(onnx::SessionInputValue::from)
         });
         let tensors = tensors.collect::<ort::Result<Vec<_>>>().map_err(failed)?;
@@ -333,9 +344,16 @@ impl Session {
         outputs
             .iter()
             .map(|(name, value)| {
+                let sizes = |shape: &[i64]| {
+                    shape.iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect::<Vec<_>>()
+                };
+                if self.outputs.iter().any(|port| port.name == name && port.dtype == Dtype::Float16) {
+                    let (shape, values) = value.try_extract_tensor::<f16>().map_err(failed)?;
+                    let values: Vec<f32> = values.iter().map(|value| value.to_f32()).collect();
+                    return Ok(take(name, sizes(shape), &values));
+                }
                 let (shape, values) = value.try_extract_tensor::<f32>().map_err(failed)?;
-                let shape = shape.iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
-                Ok(take(name, shape, values))
+                Ok(take(name, sizes(shape), values))
             })
             .collect()
     }
@@ -348,7 +366,7 @@ impl Session {
     }
 
     fn check_input(&self, port: &Port, values: &[f32], shape: &[usize]) -> Result<()> {
-        if port.dtype != Dtype::Float32 {
+        if !port.dtype.is_float() {
             return Err(self.mismatch(format!("input {port} does not take float32")));
         }
         if !port.takes(shape) {

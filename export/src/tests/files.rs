@@ -1,9 +1,36 @@
 //! Files: metadata, weights read back, refusals.
 
 use super::samples::{eval_net, info, weights};
-use crate::{Dim, ExportError, GraphOptions, ModelFile, export_classifier, verify, weights_from_onnx};
+use crate::{
+    Dim, ExportError, ExportReport, GraphOptions, ModelFile, ModelKind, Precision, export_classifier,
+    sidecar_path, verify, weights_from_onnx,
+};
 use genas_net::{EvalNet, NetworkKind};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
+
+/// The description beside the file holds the metadata, number for number, and the ports.
+fn check_sidecar(path: &Path, metadata: &BTreeMap<String, String>, report: &ExportReport) {
+    assert_eq!(report.sidecar, sidecar_path(path));
+    let mut sidecar: Map<String, Value> =
+        serde_json::from_slice(&fs::read(&report.sidecar).unwrap()).unwrap();
+    for (key, text) in metadata {
+        let value = sidecar.remove(key).unwrap_or_else(|| panic!("{key}"));
+        let same = value == json!(text) || serde_json::from_str::<Value>(text).is_ok_and(|v| v == value);
+        assert!(same, "{key}: {text} and {value}");
+        assert_eq!(value.is_string(), !crate::sidecar::JSON_KEYS.contains(&key.as_str()), "{key}");
+    }
+    let beside = json!({
+        "onnx": path.file_name().unwrap().to_str(),
+        "inputs": report.inputs,
+        "outputs": report.outputs,
+        "max_abs_error": report.max_abs_error,
+        "bytes": report.bytes,
+    });
+    assert_eq!(Value::Object(sidecar), beside);
+}
 
 #[test]
 fn an_exported_file_describes_itself_and_gives_its_weights_back() {
@@ -30,6 +57,8 @@ fn an_exported_file_describes_itself_and_gives_its_weights_back() {
     assert_eq!(file.metadata["parity_max_abs_error"].parse::<f32>().unwrap(), report.max_abs_error);
     assert_eq!(file.metadata["genotype"].parse(), Ok(net.genotype.clone()));
     assert_eq!(file.metadata["opset"], "17");
+    assert_eq!((file.kind, file.precision), (ModelKind::Classifier, Precision::Fp32));
+    check_sidecar(&path, &file.metadata, &report);
     let mut session = verify::open_file(&path).unwrap();
     assert_eq!(session.metadata().unwrap(), file.metadata);
     session.run_f32(&[0.0; 3 * 32 * 32], &[1, 3, 32, 32]).unwrap();
@@ -42,7 +71,7 @@ fn an_exported_file_describes_itself_and_gives_its_weights_back() {
         assert_eq!(Some(bits(read.slice(entry))), held.get(&entry.name).map(bits), "{}", entry.name);
     }
     assert!(verify(&path, Some(&held)).unwrap().holds());
-    assert_eq!(verify(&path, None).unwrap().max_abs_error, report.max_abs_error);
+    assert_eq!(verify(&path, None).unwrap().max_abs_error(), report.max_abs_error);
 }
 
 #[test]
@@ -122,4 +151,24 @@ fn files_of_another_kind_are_named() {
     fs::write(&path, foreign).unwrap();
     let error = ModelFile::read(&path).unwrap_err().to_string();
     assert!(error.contains("text.onnx: the model's metadata has no `class_names`"), "{error}");
+}
+
+#[test]
+fn an_export_is_the_same_twice_and_leaves_foreign_files_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.onnx");
+    let net = eval_net(NetworkKind::Cifar, 3, 5);
+    let (held, info) = (weights(net.layout(), 0), info(&net));
+    let export = || export_classifier(&path, &net, &held, &info, &GraphOptions::square(32));
+    let both = || [fs::read(&path).unwrap(), fs::read(sidecar_path(&path)).unwrap()];
+    export().unwrap();
+    let first = both();
+    export().unwrap();
+    assert!(first == both());
+
+    fs::write(sidecar_path(&path), "{\"genotype\": 1}").unwrap();
+    let error = export().unwrap_err();
+    assert!(error.to_string().contains("model.json is in the way"), "{error}");
+    assert!(first[0] == fs::read(&path).unwrap());
+    assert_eq!(sidecar_path(Path::new("a/m.json")), Path::new("a/m.json.json"));
 }

@@ -1,8 +1,8 @@
 //! Names, shared values, outputs and mistakes.
 
-use super::samples::{eval_net, images, weights};
-use crate::verify::{burn_logits, open_bytes};
-use crate::{Dim, ExportError, GraphOptions, OnnxGraph, Parity, classifier_model, classifier_proto};
+use super::samples::{burn_values, eval_net, images, parity, weights};
+use crate::verify::open_bytes;
+use crate::{Dim, ExportError, GraphOptions, OnnxGraph, classifier_model, classifier_proto};
 use genas_net::{BatchNorm, Conv, Interpreter, Layout, NetworkKind};
 use genas_space::parse_cell;
 use std::collections::HashSet;
@@ -101,11 +101,10 @@ fn shared_values_and_parameters() {
         let outputs: Vec<_> = names.into_iter().zip(values).collect();
         let mut session = open_bytes(&graph.finish_bytes(&outputs).unwrap()).unwrap();
         let found = session.run_f32(&images(shape, 0), &shape).unwrap();
-        for (n, found) in found.iter().enumerate() {
-            let forward = |i: &mut genas_net::Tensors, x: &_| tangled(i, x).swap_remove(n);
-            let expected = burn_logits(&weights, &images(shape, 0), shape, forward).unwrap();
+        let all = burn_values(&weights, &images(shape, 0), shape, |i, x| tangled(i, x));
+        for (n, (found, expected)) in found.iter().zip(all).enumerate() {
             assert_eq!((found.name.as_str(), &found.shape), (names[n], &vec![2, 4, 5, 6]));
-            let parity = Parity::between(&found.values, &expected);
+            let parity = parity(&found.values, &expected);
             assert!(parity.holds(), "{} fold {fold_bn}: {parity:?}", names[n]);
         }
     }

@@ -1,8 +1,9 @@
 //! Random cells: burn against ONNX Runtime, BatchNorm kept and folded.
 
+use super::samples::{burn_values, parity};
 use super::samples::{candidate, eval_net, images, supernet, weights};
-use crate::verify::{burn_logits, open_bytes};
-use crate::{Dim, GraphOptions, Parity, classifier_model, supernet_model};
+use crate::verify::open_bytes;
+use crate::{Dim, GraphOptions, classifier_model, supernet_model};
 use genas_net::{NetworkKind, Path, Tensors};
 
 const BATCH: usize = 2;
@@ -18,18 +19,18 @@ fn check(what: &str, model: &[u8], shape: [usize; 4], expected: &[f32]) {
     let found = session.run_f32(&images(shape, 1), &shape).unwrap().remove(0);
     let classes = expected.len() / BATCH;
     assert_eq!((found.name.as_str(), found.shape), ("logits", vec![BATCH, classes]), "{what}");
-    let parity = Parity::between(&found.values, expected);
-    assert!(parity.holds(), "{what}: {parity:?}");
+    let found = parity(&found.values, expected);
+    assert!(found.holds(), "{what}: {found:?}");
     let (first, second) = expected.split_at(classes);
-    let spread = Parity::between(first, second).max_abs_error;
-    assert!(spread > 10.0 * parity.allowed, "{what}: the images give the same logits: {spread}");
+    let spread = parity(first, second).max_abs_error;
+    assert!(spread > 10.0 * found.allowed, "{what}: the images give the same logits: {spread}");
 }
 
 fn check_eval_net(kind: NetworkKind, layers: usize, seed: u64, size: [usize; 2]) {
     let net = eval_net(kind, layers, seed);
     let weights = weights(net.layout(), seed);
     let shape = [BATCH, 3, size[0], size[1]];
-    let expected = burn_logits(&weights, &images(shape, 1), shape, |i, x| net.forward(i, x)).unwrap();
+    let expected = burn_values(&weights, &images(shape, 1), shape, |i, x| vec![net.forward(i, x)]).remove(0);
     for (fold_bn, opset) in [(false, 13), (true, 17), (false, 21)] {
         let what = format!("{kind:?} {layers} layers, cell {seed}, {size:?}, fold {fold_bn}, opset {opset}");
         let model = classifier_model(&net, &weights, &options(size, fold_bn, opset)).unwrap();
@@ -75,8 +76,8 @@ fn supernet_candidates() {
         let part = all.restrict(net.candidate_layout(&candidate).into());
         for size in [[32, 32], [19, 27]] {
             let shape = [BATCH, 3, size[0], size[1]];
-            let forward = |i: &mut Tensors, x: &_| net.forward(i, Path::Candidate(&candidate), x);
-            let expected = burn_logits(&all, &images(shape, 1), shape, forward).unwrap();
+            let forward = |i: &mut Tensors, x: &_| vec![net.forward(i, Path::Candidate(&candidate), x)];
+            let expected = burn_values(&all, &images(shape, 1), shape, forward).remove(0);
             for fold_bn in [false, true] {
                 let options = options(size, fold_bn, 17);
                 let model = supernet_model(&net, &candidate, &part, &options).unwrap();
@@ -91,8 +92,8 @@ fn supernet_candidates() {
 #[test]
 fn parity_refuses_numbers_that_are_not_finite() {
     for (found, expected) in [(f32::NAN, 0.0), (0.0, f32::NAN), (f32::INFINITY, f32::INFINITY), (0.1, 0.0)] {
-        assert!(!Parity::between(&[1.0, found], &[1.0, expected]).holds(), "{found} {expected}");
+        assert!(!parity(&[1.0, found], &[1.0, expected]).holds(), "{found} {expected}");
     }
-    assert!(!Parity::between(&[], &[1.0]).holds());
-    assert!(Parity::between(&[500.01, 0.0], &[500.0, 0.0]).holds());
+    assert!(!parity(&[], &[1.0]).holds());
+    assert!(parity(&[500.01, 0.0], &[500.0, 0.0]).holds());
 }

@@ -1,7 +1,8 @@
 //! Random networks, weights and images.
 
-use crate::ModelInfo;
-use genas_net::{EvalNet, Layout, NetworkKind, Role, Supernet, Weights};
+use crate::verify::burn_outputs;
+use crate::{ModelInfo, OutputParity, PARITY_TOLERANCE};
+use genas_net::{EvalNet, Feature, Layout, NetworkKind, Role, Supernet, Tensors, Weights};
 use genas_space::{Candidate, Streams, random_candidate};
 use rand::RngExt;
 use std::sync::Arc;
@@ -51,4 +52,21 @@ pub fn info(net: &EvalNet) -> ModelInfo {
         training_data: "random numbers".to_owned(),
         source_run: "runs/a test".to_owned(),
     }
+}
+
+/// What burn computes, in the order that `forward` gives.
+pub fn burn_values(
+    weights: &Weights,
+    images: &[f32],
+    shape: [usize; 4],
+    forward: impl FnOnce(&mut Tensors, &Feature) -> Vec<Feature>,
+) -> Vec<Vec<f32>> {
+    let named =
+        |i: &mut Tensors, x: &Feature| forward(i, x).into_iter().map(|value| ("value", value)).collect();
+    burn_outputs(weights, images, shape, named).unwrap().into_iter().map(|output| output.values).collect()
+}
+
+/// The comparison of 32-bit values.
+pub fn parity(found: &[f32], expected: &[f32]) -> OutputParity {
+    OutputParity::between("value", found, expected, PARITY_TOLERANCE)
 }
