@@ -149,6 +149,14 @@ fn files_that_are_not_what_they_should_be() {
     );
     fails(&["export", "--onnx", &at("o.onnx"), "--weights", &at("text.pth.tar")], 1, &["genas import"]);
     fails(&["export", "--onnx", &at("o.onnx"), "--run", &at("run")], 1, &["retrain/final.safetensors"]);
+    let export = ["export", "--onnx", &at("o.onnx"), "--weights", &at("text.safetensors")];
+    for (rest, remedy) in [
+        (&["--features", "relu"][..], "--kind backbone"),
+        (&["--fp16-io"][..], "--precision fp16"),
+        (&["--precision", "int8"][..], "not built yet"),
+    ] {
+        fails(&[&export[..], rest].concat(), 1, &[remedy]);
+    }
     fails(&["data", "check", &at("nowhere")], 1, &["nowhere"]);
     let import = ["import", &at("text.pth.tar"), "--cell", "DROPNAS", "--network", "cifar"];
     let rest = ["--channels", "8", "--classes", "10", "--out", &at("o.safetensors")];
