@@ -13,19 +13,26 @@ pub const PRESETS: [(&str, &str); 4] = [
     ("darts-cifar100", include_str!("../configs/darts-cifar100.toml")),
 ];
 
-/// Reads a file, or a preset by its name, with `overrides` applied.
+/// A preset by its name, with `overrides` applied; `None` if there is none of this name.
+pub fn preset(name: &str, overrides: &[String]) -> Option<Result<Config>> {
+    let (_, text) = PRESETS.iter().find(|(preset, _)| *preset == name)?;
+    Some(Config::parse(text, overrides).map_err(anyhow::Error::msg))
+}
+
+/// Reads a file, or a preset by its name, with `overrides` applied. A file of a preset's name is read; a
+/// directory of that name, such as a run's, is not in the way.
 pub fn read(config: &Path, overrides: &[String]) -> Result<Config> {
-    if config.exists() {
-        return Ok(Config::read(config, overrides)?);
-    }
     let name = config.to_string_lossy();
-    match PRESETS.iter().find(|(preset, _)| *preset == name) {
-        Some((_, text)) => Config::parse(text, overrides).map_err(anyhow::Error::msg),
-        None => {
-            let names = PRESETS.map(|(name, _)| name).join(", ");
-            bail!("{name}: no such file, nor a preset; the presets are {names}")
-        }
+    if !config.is_file()
+        && let Some(preset) = preset(&name, overrides)
+    {
+        return preset;
     }
+    if !config.exists() {
+        let names = PRESETS.map(|(name, _)| name).join(", ");
+        bail!("{name}: no such file, nor a preset; the presets are {names}")
+    }
+    Ok(Config::read(config, overrides)?)
 }
 
 #[cfg(test)]

@@ -17,12 +17,15 @@ use serde_json::json;
 use crate::args::QuickstartArgs;
 use crate::context::Ctx;
 use crate::output::table;
-use crate::supernet::config;
+use crate::presets;
+use crate::supernet::seeded;
 use crate::weights;
 
 pub fn run(ctx: &Ctx, args: &QuickstartArgs) -> Result<()> {
     let clock = Instant::now();
-    let config = config(ctx, Path::new("quickstart"), &[])?;
+    // Whatever lies in the current directory: the preset itself.
+    let preset = presets::preset("quickstart", &[]).context("the preset quickstart is part of the binary")?;
+    let config = seeded(ctx, preset?);
     ctx.ensure_runtime()?;
     let devices = ctx.devices()?;
     let data = args.out.join("shapes");

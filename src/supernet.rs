@@ -25,8 +25,10 @@ pub fn run(ctx: &Ctx, args: &SupernetArgs) -> Result<()> {
     let clock = Instant::now();
     let config = config(ctx, &args.run.config, &args.run.set)?;
     let halves = read_halves(&config, &args.run.data)?;
+    // What can fail at once does so before the run directory is taken.
+    let devices = ctx.devices()?;
     let run = RunDir::open(&args.run.out, &config)?;
-    train(&run, &config, &halves, &ctx.devices()?, args.run.resume, &ctx.observer)?;
+    train(&run, &config, &halves, &devices, args.run.resume, &ctx.observer)?;
     let result = Trained {
         run: args.run.out.display().to_string(),
         epochs: config.supernet.epochs,
@@ -43,7 +45,11 @@ pub fn run(ctx: &Ctx, args: &SupernetArgs) -> Result<()> {
 
 /// Reads a configuration, a file's or a preset's; `--seed` overrides its seed.
 pub fn config(ctx: &Ctx, path: &Path, set: &[String]) -> Result<Config> {
-    let mut config = presets::read(path, set)?;
+    Ok(seeded(ctx, presets::read(path, set)?))
+}
+
+/// A configuration under `--seed`.
+pub fn seeded(ctx: &Ctx, mut config: Config) -> Config {
     config.seed = ctx.global.seed.or(config.seed);
-    Ok(config)
+    config
 }

@@ -82,7 +82,7 @@ impl Place {
     /// Kills the verb after a while, again and again, until it ends; the whiles grow. Returns its result and
     /// the number of kills.
     fn survives(&self, args: &[&str], resume: &[&str]) -> (Value, u32) {
-        let mut patience = Duration::from_millis(100);
+        let mut patience = Duration::from_millis(20);
         for kills in 0.. {
             let more = if kills == 0 { &[] } else { resume };
             let args = [args, more].concat();
@@ -169,6 +169,7 @@ fn killed_at_any_moment_it_ends_as_if_undisturbed() {
     whole.succeeds(&EXPORT);
     let (_, kills) = killed.survives(&EXPORT, &[]);
     println!("export: killed {kills} times");
+    assert!(kills > 0, "not killed");
     assert!(bytes(&killed, "model.onnx") == bytes(&whole, "model.onnx"), "model.onnx differs");
     assert_eq!(models(killed.0.path()), [killed.at("model.onnx")]);
 
@@ -271,6 +272,12 @@ fn bad_input_is_named() {
         place.fails(&[&search("shapes/cifar10", &out)[..], &["--set", set]].concat(), 1, &[part]);
     }
     place.fails(&[&good[..], &["--metric", "sharpness"]].concat(), 2, &["sharpness", "flatness"]);
+
+    // A directory of a preset's name is not in the way of the preset; a misspelt one is named.
+    fs::create_dir(place.at("laptop-cifar10")).unwrap();
+    let preset = |name| ["search", "--config", name, "--data", "nowhere", "--out", "run"];
+    place.fails(&preset("laptop-cifar10"), 1, &["nowhere"]);
+    place.fails(&preset("laptop-cifar100"), 1, &["laptop-cifar100", "presets are", "darts-cifar100"]);
 
     // The machine.
     let without = [("GENAS_NO_INSTALL", "1"), ("GENAS_HOME", "none"), ("ORT_DYLIB_PATH", "")];

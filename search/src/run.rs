@@ -138,3 +138,21 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), SearchError
     text.push('\n');
     Ok(atomic_write(path, text.as_bytes())?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_has_one_writer_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::default();
+        let first = RunDir::open(dir.path(), &config).unwrap();
+        let error = RunDir::open(dir.path(), &config).unwrap_err().to_string();
+        assert!(error.contains(&dir.path().display().to_string()) && error.contains("at work"), "{error}");
+        // Reading needs no lock.
+        RunDir::existing(dir.path(), &[]).unwrap();
+        drop(first);
+        RunDir::open(dir.path(), &config).unwrap();
+    }
+}

@@ -75,7 +75,7 @@ pub fn bench(model: &Path, options: &BenchOptions, progress: &dyn Fn(usize, usiz
     // How images are normalised does not matter here.
     let normalised = options.size.map(|_| [1.0; 3]);
     let preprocessing = Preprocessing { mean: normalised, std: normalised, size: options.size };
-    let mut classifier = Classifier::open(model, &preprocessing, &options.session)?;
+    let mut classifier = Classifier::open_any(model, &preprocessing, &options.session)?;
     let batches = batches(&classifier, options)?;
     let side = classifier.side();
     let mut rows = Vec::with_capacity(batches.len());
@@ -86,7 +86,7 @@ pub fn bench(model: &Path, options: &BenchOptions, progress: &dyn Fn(usize, usiz
             (0..batch * 3 * side * side).map(|i| (i * 7919 % 509) as f32 / 127.0 - 2.0).collect();
         let mut run = || {
             let started = Instant::now();
-            classifier.logits(&images, batch, side).map(|_| started.elapsed().as_secs_f64() * 1e3)
+            classifier.run(&images, batch, side).map(|_| started.elapsed().as_secs_f64() * 1e3)
         };
         for _ in 0..options.warm_up {
             run()?;

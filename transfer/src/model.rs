@@ -43,7 +43,7 @@ impl Preprocessing {
     }
 }
 
-/// Name of the output that holds the scores of the classes; the only output, where no output has it.
+/// Name of the output that holds the scores of the classes; where no output has it, the only one does.
 const LOGITS: &str = "logits";
 
 /// An image classifier, ready to run.
@@ -61,6 +61,30 @@ impl Classifier {
     /// Opens a file that describes itself, as those of `genas export` do, or that `preprocessing` describes in
     /// full. The classes of a file that does not name them are called 0, 1, 2, ...
     pub fn open(path: &Path, preprocessing: &Preprocessing, options: &SessionOptions) -> Result<Self> {
+        let mut classifier = Self::open_any(path, preprocessing, options)?;
+        let outputs = classifier.session.outputs();
+        if outputs.len() != 1 && !outputs.iter().any(|port| port.name == LOGITS) {
+            let names: Vec<&str> = outputs.iter().map(|port| port.name.as_str()).collect();
+            return Err(TransferError::Request(format!(
+                "{}: it gives no scores of classes, but {}; give a classifier, as `genas export --kind classifier` \
+                 writes it",
+                path.display(),
+                names.join(", ")
+            )));
+        }
+        if classifier.info.class_names.is_empty() {
+            let classes = classifier.count_classes()?;
+            classifier.info.class_names = (0..classes).map(|class| class.to_string()).collect();
+        }
+        Ok(classifier)
+    }
+
+    /// The same for a model whose outputs may be anything: it can be run, but not asked for classes.
+    pub(crate) fn open_any(
+        path: &Path,
+        preprocessing: &Preprocessing,
+        options: &SessionOptions,
+    ) -> Result<Self> {
         let session = Session::from_file(path, options)?;
         let refuse = |problem: String| Err(TransferError::Request(format!("{}: {problem}", path.display())));
         let info = preprocessing
@@ -88,12 +112,7 @@ impl Classifier {
                 s = sizes.0
             ));
         }
-        let mut classifier = Self { path: path.to_owned(), session, info, fixed_batch: batch, side: sizes.0 };
-        if classifier.info.class_names.is_empty() {
-            let classes = classifier.count_classes()?;
-            classifier.info.class_names = (0..classes).map(|class| class.to_string()).collect();
-        }
-        Ok(classifier)
+        Ok(Self { path: path.to_owned(), session, info, fixed_batch: batch, side: sizes.0 })
     }
 
     /// The number of scores that the model gives to an image.
@@ -114,13 +133,16 @@ impl Classifier {
         }
     }
 
+    /// All outputs for `batch` images of a side.
+    pub(crate) fn run(&mut self, images: &[f32], batch: usize, side: usize) -> Result<Vec<Output>> {
+        Ok(self.session.run_f32(images, &[batch, 3, side, side])?)
+    }
+
     /// The output that holds the scores of the classes.
     fn scores(&mut self, images: &[f32], batch: usize, side: usize) -> Result<Output> {
-        let mut outputs = self.session.run_f32(images, &[batch, 3, side, side])?;
+        let mut outputs = self.run(images, batch, side)?;
+        // `open` has seen that one of them has this name, or that there is only one.
         let place = outputs.iter().position(|output| output.name == LOGITS).unwrap_or(0);
-        if outputs.is_empty() {
-            return Err(TransferError::Request(format!("{}: it has no output", self.path.display())));
-        }
         Ok(outputs.swap_remove(place))
     }
 

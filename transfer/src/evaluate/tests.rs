@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use genas_export::{Dim, GraphOptions, ModelInfo, classifier_model, export_classifier};
+use genas_export::{
+    Dim, ExportOptions, Features, GraphOptions, ModelInfo, ModelKind, Precision, classifier_model,
+    export_classifier, export_model,
+};
 use genas_net::{EvalNet, NetworkKind, Weights};
 use genas_space::{Streams, random_candidate};
 use image::{ImageBuffer, Rgb};
@@ -21,17 +24,21 @@ fn network() -> (EvalNet, Weights) {
     (net, weights)
 }
 
-/// A model of the CIFAR network with classes `c0` to `c9`.
-fn model(dir: &Path, batch: Dim) -> PathBuf {
-    let (net, weights) = network();
-    let info = ModelInfo {
+fn info(input_size: usize) -> ModelInfo {
+    ModelInfo {
         class_names: (0..CLASSES).map(|n| format!("c{n}")).collect(),
         mean: [0.5; 3],
         std: [0.25; 3],
-        input_size: 32,
+        input_size,
         training_data: "none".to_owned(),
         source_run: "none".to_owned(),
-    };
+    }
+}
+
+/// A model of the CIFAR network with classes `c0` to `c9`.
+fn model(dir: &Path, batch: Dim) -> PathBuf {
+    let (net, weights) = network();
+    let info = info(32);
     let path = dir.join("model.onnx");
     let options = GraphOptions { batch, ..GraphOptions::square(32) };
     export_classifier(&path, &net, &weights, &info, &options).unwrap();
@@ -237,4 +244,24 @@ fn latency_rows() {
     says(crate::bench(&foreign, &options, &|_, _| ()), &["foreign.onnx", "--size"]);
     let sized = crate::BenchOptions { batches: vec![1], size: Some(32), ..options };
     assert_eq!(crate::bench(&foreign, &sized, &|_, _| ()).unwrap().image, 32);
+}
+
+#[test]
+fn a_backbone_is_timed_but_not_asked_for_classes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("backbone.onnx");
+    let net = EvalNet { kind: NetworkKind::ImageNet, ..network().0 };
+    let weights = Weights::init(net.layout().into(), &Streams::new(2));
+    let options = ExportOptions {
+        kind: ModelKind::Backbone(Features::Raw),
+        precision: Precision::Fp32,
+        graph: GraphOptions::square(64),
+    };
+    export_model(&path, &net, &weights, &info(64), &options).unwrap();
+    let opened = Classifier::open(&path, &Preprocessing::default(), &session());
+    says(opened, &["backbone.onnx", "no scores of classes", "c2, c3, c4, c5", "--kind classifier"]);
+    let options =
+        crate::BenchOptions { batches: vec![2], seconds: 0.0, session: session(), ..Default::default() };
+    let report = crate::bench(&path, &options, &|_, _| ()).unwrap();
+    assert_eq!((report.image, report.rows[0].batch), (64, 2));
 }
