@@ -450,8 +450,28 @@ pub enum PrecisionArg {
     Fp32,
     /// 16-bit floating point; BatchNorm is folded, and the weights cannot be read back
     Fp16,
-    /// 8-bit integers (not yet)
+    /// 8-bit integers, by the ranges that --calibrate finds; the weights cannot be read back
     Int8,
+}
+
+/// How an int8 file writes what flows between layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ActivationsArg {
+    /// With zero points: all in integers in ONNX Runtime and OpenVINO
+    Uint8,
+    /// Symmetric, as TensorRT needs it
+    Int8,
+}
+
+/// How ranges are chosen for 8-bit integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CalibrationArg {
+    /// From the smallest number to the largest
+    Minmax,
+    /// Without the rarest numbers
+    Percentile,
+    /// Where the distribution loses the least information, as TensorRT does it
+    Entropy,
 }
 
 /// Which feature maps a backbone gives.
@@ -488,7 +508,8 @@ Examples:
   genas export --weights genas.safetensors --onnx genas.onnx --fold-bn --opset 17
   genas export --weights a.onnx --onnx b.onnx --dynamic batch,height,width
   genas export --weights a.onnx --onnx backbone.onnx --kind backbone --dynamic batch,height,width
-  genas export --weights a.onnx --onnx half.onnx --precision fp16 --fp16-io")]
+  genas export --weights a.onnx --onnx half.onnx --precision fp16 --fp16-io
+  genas export --weights a.onnx --onnx int8.onnx --precision int8 --calibrate imagenet")]
 pub struct ExportArgs {
     /// File to write
     #[arg(long, value_name = "FILE")]
@@ -511,6 +532,24 @@ pub struct ExportArgs {
     /// With --precision fp16: inputs and outputs in 16 bits too
     #[arg(long)]
     pub fp16_io: bool,
+    /// With --precision int8: a data set, or any folder of images like those that the model will see
+    #[arg(long, value_name = "DIR")]
+    pub calibrate: Option<PathBuf>,
+    /// How ranges are chosen
+    #[arg(long, value_enum, default_value = "minmax", requires = "calibrate")]
+    pub calibration: CalibrationArg,
+    /// With --calibration percentile: how many numbers of a hundred lie below the upper end
+    #[arg(long, value_name = "P", default_value_t = genas_export::DEFAULT_PERCENTILE, requires = "calibrate")]
+    pub percentile: f64,
+    /// Images to calibrate with, at most
+    #[arg(long, value_name = "N", default_value = "256", value_parser = count(1, 1_000_000), requires = "calibrate")]
+    pub calibration_images: usize,
+    /// Other images of --calibrate on which the int8 file is compared with fp32, at most
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = count(1, 1_000_000), requires = "calibrate")]
+    pub accuracy_images: usize,
+    /// How activations are written
+    #[arg(long, value_enum, default_value = "uint8", requires = "calibrate")]
+    pub activations: ActivationsArg,
     /// Fold BatchNorm into the convolutions; the weights cannot be read back then
     #[arg(long)]
     pub fold_bn: bool,

@@ -21,13 +21,10 @@ pub fn run(ctx: &Ctx, args: &VerifyArgs) -> Result<()> {
         "model": args.model,
     });
     ctx.out.result(&result, || {
-        let difference = |output: &OutputParity| {
-            format!("`{}` {:.1e} (allowed: {:.1e})", output.output, output.max_abs_error, output.allowed)
-        };
-        let differences: Vec<_> = parity.outputs.iter().map(difference).collect();
+        let differences: Vec<_> = parity.outputs.iter().map(OutputParity::to_string).collect();
         fields(&[
             ("model", args.model.display().to_string()),
-            ("largest difference from burn", differences.join(", ")),
+            ("differs from burn in", differences.join(", ")),
         ])
     })
 }

@@ -245,6 +245,19 @@ impl ImageFolder {
     }
 }
 
+/// Every image in a folder and its sub-folders, whatever their layout: sorted paths relative to it.
+pub fn images_in(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut folders = Vec::new();
+    walk(dir, Path::new(""), &mut folders)?;
+    let files = folders.into_iter().flat_map(|(folder, names)| {
+        let images = names.into_iter().filter(|name| READ.contains(&extension(name).as_str()));
+        images.map(|name| Path::new(&folder).join(name)).collect::<Vec<_>>()
+    });
+    let mut files: Vec<PathBuf> = files.collect();
+    files.sort_unstable();
+    Ok(files)
+}
+
 /// Names in a folder, without hidden ones and those that are not UTF-8.
 pub(crate) fn list(dir: &Path) -> Result<Vec<String>, DataError> {
     let mut names = Vec::new();

@@ -28,7 +28,7 @@ pub use dataset::{Dataset, Kind, Split, load, open};
 pub use decode::decode_file;
 pub use error::{DataError, LAYOUTS};
 pub use eval::{EvalBatch, EvalItem, EvalSource, EvalTransform};
-pub use folder::{FolderIndex, ImageFolder};
+pub use folder::{FolderIndex, ImageFolder, images_in};
 pub use image_set::{ImageSet, Normalization, normalized};
 pub use loader::{Batch, TrainLoader};
 pub use picture::{Picture, shorter_side};

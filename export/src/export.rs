@@ -4,12 +4,14 @@
 //! that ONNX Runtime reads back: what stays on disk is known to be right. Its description beside it
 //! ([`sidecar_path`]) lives and dies with it.
 
+use crate::calibrate::Calibration;
 use crate::error::{ExportError, Result};
 use crate::half::{check_activations, to_half};
-use crate::metadata::{ModelInfo, PARITY_KEY, model_metadata, network_metadata};
+use crate::metadata::{ModelInfo, PARITY_KEY, QUANTIZATION_KEY, model_metadata, network_metadata};
 use crate::models::model_proto;
 use crate::options::{ExportOptions, GraphOptions, ModelKind, Precision};
-use crate::proto::StringStringEntryProto;
+use crate::proto::{ModelProto, StringStringEntryProto};
+use crate::quantize::{IntegerShare, integer_share, to_int8};
 use crate::sidecar::{self, sidecar_path};
 use crate::verify::{Parity, Reference, compare, open_bytes, open_file};
 use genas_net::{EvalNet, Weights, atomic_write};
@@ -35,6 +37,11 @@ pub struct ExportReport {
     pub outputs: Vec<Port>,
     /// Size of the file.
     pub bytes: u64,
+    /// Largest root mean square of an output's differences over that of the output.
+    pub relative_rms_error: f32,
+    /// Of a model in 8-bit integers: what ONNX Runtime made of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub integers: Option<IntegerShare>,
 }
 
 /// Writes a classifier in 32 bits; see [`export_model`].
@@ -70,26 +77,38 @@ pub fn export_model(
     let metadata = network_metadata(net, info, &options);
     options.graph.metadata.extend(metadata);
     let GraphOptions { batch, height, width, .. } = &options.graph;
-    let sizes = [batch.fixed(), height.fixed(), width.fixed()];
-    let references = Reference::all(net, options.kind, weights, info, sizes)?;
+    let (batch, height, width) = (batch.fixed(), height.fixed(), width.fixed());
 
     let what = path.display().to_string();
     let mut model = model_proto(net, options.kind, weights, &options.graph)?;
-    if let Precision::Fp16 { half_io } = options.precision {
-        let halved = to_half(&what, model.clone(), half_io)?;
-        for (images, shape) in references.iter().map(Reference::images) {
-            check_activations(&what, &model, images, shape)?;
+    let mut integers = None;
+    let references = match (options.precision, &options.calibration) {
+        (Precision::Int8, None) => return Err(ExportError::NotCalibrated),
+        (Precision::Int8, Some(calibration)) => {
+            model = to_int8(&what, model, calibration)?;
+            let share = integer_share(&model)?;
+            set_metadata(&mut model, QUANTIZATION_KEY, quantization(calibration, share).to_string());
+            integers = Some(share);
+            vec![Reference::of_calibration(net, options.kind, weights, calibration, batch)?]
         }
-        model = halved;
-    }
+        (precision, _) => {
+            let references = Reference::all(net, options.kind, weights, info, [batch, height, width])?;
+            if let Precision::Fp16 { half_io } = precision {
+                let halved = to_half(&what, model.clone(), half_io)?;
+                for (images, shape) in references.iter().map(Reference::images) {
+                    check_activations(&what, &model, images, shape)?;
+                }
+                model = halved;
+            }
+            references
+        }
+    };
     let tolerance = options.precision.tolerance();
     let mut session = open_bytes(&model.encode_to_vec())?;
     let parity = compare(&references, &mut session, tolerance)?;
-    let parity = parity.check(&what, "nothing was written; report this as a bug")?;
+    let parity = parity.check(&what, options.precision.remedy())?;
 
-    model.metadata_props.retain(|entry| entry.key != PARITY_KEY);
-    let (key, value) = (PARITY_KEY.to_owned(), format!("{:e}", parity.max_abs_error()));
-    model.metadata_props.push(StringStringEntryProto { key, value });
+    set_metadata(&mut model, PARITY_KEY, format!("{:e}", parity.max_abs_error()));
     let bytes = model.encode_to_vec();
     // A description of an earlier file must not stand beside this one, whatever happens now.
     delete(&sidecar)?;
@@ -106,6 +125,8 @@ pub fn export_model(
             inputs: session.inputs().to_vec(),
             outputs: session.outputs().to_vec(),
             bytes: bytes.len() as u64,
+            relative_rms_error: parity.relative_rms_error(),
+            integers,
         };
         sidecar::write(&sidecar, &report, &model_metadata(&model))?;
         Ok(report)
@@ -115,6 +136,36 @@ pub fn export_model(
         delete(&sidecar)?;
     }
     described
+}
+
+impl Precision {
+    /// What to do if a model differs.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Int8 => {
+                "nothing was written; try another --calibration method or more images like those that the model \
+                 will see"
+            }
+            _ => "nothing was written; report this as a bug",
+        }
+    }
+}
+
+/// What the metadata says of a model in 8-bit integers.
+fn quantization(calibration: &Calibration, share: IntegerShare) -> serde_json::Value {
+    serde_json::json!({
+        "activations": calibration.activations.name(),
+        "weights": "int8 per channel",
+        "calibration": calibration.method.to_string(),
+        "images": calibration.images,
+        "convolutions": share.convolutions,
+        "integer_convolutions": share.integer,
+    })
+}
+
+fn set_metadata(model: &mut ModelProto, key: &str, value: String) {
+    model.metadata_props.retain(|entry| entry.key != key);
+    model.metadata_props.push(StringStringEntryProto { key: key.to_owned(), value });
 }
 
 fn delete(path: &Path) -> Result<()> {

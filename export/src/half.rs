@@ -9,11 +9,10 @@
 //! computes half precision on CPUs in 32 bits and leaves casts out where it can, and would hide an overflow
 //! that a GPU shows. They are therefore measured in the 32-bit model ([`check_activations`]).
 
+use crate::activations::open_with_all_values;
 use crate::error::{ExportError, Result};
 use crate::proto::{AttributeProto, DataType, ModelProto, NodeProto, TensorProto, ValueInfoProto, f16_bytes};
-use crate::verify::open_bytes;
 use half::f16;
-use prost::Message;
 use std::collections::HashMap;
 
 const NOTHING_WRITTEN: &str = "nothing was written";
@@ -58,18 +57,14 @@ pub(crate) fn check_activations(
     images: &[f32],
     shape: &[usize],
 ) -> Result<()> {
-    let mut shown = model.clone();
-    let Some(graph) = shown.graph.as_mut() else { return Ok(()) };
-    let outputs = graph.node.iter().flat_map(|node| &node.output);
-    graph.output = outputs.map(|name| undeclared(name)).collect();
-    for output in open_bytes(&shown.encode_to_vec())?.run_f32(images, shape)? {
-        let largest = largest(&output.values);
-        if !f16::from_f32(largest).is_finite() {
-            let tensor = format!("the activation {}", output.name);
-            return Err(overflow(what, tensor, largest));
+    let mut too_large = None;
+    open_with_all_values(model)?.run_f32_each(images, shape, |name, values| {
+        let largest = largest(values);
+        if too_large.is_none() && !f16::from_f32(largest).is_finite() {
+            too_large = Some(overflow(what, format!("the activation {name}"), largest));
         }
-    }
-    Ok(())
+    })?;
+    too_large.map_or(Ok(()), Err)
 }
 
 fn halve(what: &str, tensor: &mut TensorProto) -> Result<()> {
@@ -97,11 +92,6 @@ fn set_half(value: &mut ValueInfoProto) {
     if let Some(tensor) = value.r#type.as_mut().and_then(|t| t.tensor_type.as_mut()) {
         tensor.elem_type = DataType::Float16 as i32;
     }
-}
-
-/// An output whose type ONNX Runtime infers.
-fn undeclared(name: &str) -> ValueInfoProto {
-    ValueInfoProto { name: name.to_owned(), ..ValueInfoProto::default() }
 }
 
 fn cast(from: &str, to: &str, data_type: DataType) -> NodeProto {

@@ -36,8 +36,13 @@ pub(crate) fn weights_of(
     file: &ModelFile,
     network: &EvalNet,
 ) -> Result<Weights> {
-    if file.precision != Precision::Fp32 {
-        return Err(ExportError::Half { path: path.to_owned() });
+    let rounded = match file.precision {
+        Precision::Fp32 => None,
+        Precision::Fp16 { .. } => Some("half precision"),
+        Precision::Int8 => Some("8-bit integers"),
+    };
+    if let Some(precision) = rounded {
+        return Err(ExportError::Rounded { path: path.to_owned(), precision });
     }
     if file.folded {
         return Err(ExportError::Folded { path: path.to_owned() });

@@ -9,12 +9,15 @@
 //! | [`proto`] | the ONNX messages |
 //! | [`OnnxGraph`], [`GraphOptions`] | wiring to graph |
 //! | [`classifier_model`], [`supernet_model`] | models in memory |
-//! | [`export_model`], [`ExportOptions`] | a verified file: classifier or backbone, in 32 or 16 bits |
+//! | [`export_model`], [`ExportOptions`] | a verified file: classifier or backbone, in 32, 16 or 8 bits |
+//! | [`calibrate()`], [`Calibration`] | ranges of values over images, for 8-bit integers |
 //! | [`sidecar_path`] | its description beside it |
 //! | [`metadata`] | what a file says about itself |
 //! | [`weights_from_onnx`] | weights out of a file |
 //! | [`verify()`] | ONNX Runtime against burn |
 
+mod activations;
+mod calibrate;
 mod error;
 mod export;
 mod fold;
@@ -25,18 +28,25 @@ pub mod metadata;
 mod models;
 mod options;
 pub mod proto;
+mod quantize;
 mod sidecar;
 mod verify;
 
+pub use calibrate::{Calibration, DEFAULT_PERCENTILE, FEWEST_IMAGES, Method, calibrate};
 pub use error::{ExportError, Result};
 pub use export::{ExportReport, export_classifier, export_model};
 pub use graph::{BACKBONE_OUTPUTS, INPUT, LOGITS, OnnxGraph, Value};
 pub use import::weights_from_onnx;
 pub use metadata::{ModelFile, ModelInfo, network_metadata};
 pub use models::{classifier_model, classifier_proto, supernet_model};
-pub use options::{DEFAULT_OPSET, Dim, ExportOptions, Features, GraphOptions, ModelKind, OPSETS, Precision};
+pub use options::{
+    Activations, DEFAULT_OPSET, Dim, ExportOptions, Features, GraphOptions, ModelKind, OPSETS, Precision,
+};
+pub use quantize::IntegerShare;
 pub use sidecar::sidecar_path;
-pub use verify::{HALF_PARITY_TOLERANCE, OutputParity, PARITY_TOLERANCE, Parity, verify};
+pub use verify::{
+    HALF_PARITY_TOLERANCE, INT8_PARITY_TOLERANCE, Measure, OutputParity, PARITY_TOLERANCE, Parity, verify,
+};
 
 #[cfg(test)]
 mod tests;

@@ -19,9 +19,19 @@
 //! | `training_data` | the data set |
 //! | `source_run` | the run directory or checkpoint |
 //! | `batch_norm` | `kept`, or `folded` into the convolutions |
-//! | `precision` | `fp32`, or `fp16` |
+//! | `precision` | `fp32`, `fp16`, or `int8` |
 //! | `opset` | operator set |
 //! | `parity_max_abs_error` | largest difference of an output between ONNX Runtime and burn when the file was written |
+//!
+//! A model in 8-bit integers has besides `quantization`, a JSON object:
+//!
+//! | key | value |
+//! |---|---|
+//! | `activations` | `uint8`, with zero points, or `int8`, symmetric |
+//! | `weights` | `int8 per channel` |
+//! | `calibration` | `minmax`, `percentile P` or `entropy` |
+//! | `images` | images that it was calibrated with |
+//! | `convolutions`, `integer_convolutions` | all of them, and those that ONNX Runtime's CPU provider computes in integers |
 //!
 //! A backbone has besides:
 //!
@@ -40,6 +50,8 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// Key of what is known of a model in 8-bit integers.
+pub(crate) const QUANTIZATION_KEY: &str = "quantization";
 /// Key of the largest difference, which is known last.
 pub(crate) const PARITY_KEY: &str = "parity_max_abs_error";
 
@@ -196,6 +208,7 @@ fn precision_of(metadata: &BTreeMap<String, String>) -> Result<Precision> {
         None | Some("fp32") => Ok(Precision::Fp32),
         // Whether inputs and outputs are 16-bit too is said by their types.
         Some("fp16") => Ok(Precision::Fp16 { half_io: false }),
+        Some("int8") => Ok(Precision::Int8),
         precision => Err(unknown("precision", precision)),
     }
 }

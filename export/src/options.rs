@@ -1,7 +1,9 @@
 //! How a graph is written, and what a file holds.
 
+use crate::calibrate::Calibration;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// Operator sets that can be written.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 13..=21;
@@ -121,6 +123,31 @@ pub enum Precision {
         /// Whether inputs and outputs are 16-bit too.
         half_io: bool,
     },
+    /// 8-bit integers with `QuantizeLinear` and `DequantizeLinear` on every edge, BatchNorm folded; inputs and
+    /// outputs are 32-bit. Needs [`ExportOptions::calibration`].
+    Int8,
+}
+
+/// How a quantised model writes what flows between its layers. Weights are signed and symmetric in any case, with
+/// a scale for each output channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activations {
+    /// Unsigned, with a zero point: the whole range is used. ONNX Runtime on x86 and OpenVINO compute every layer in
+    /// integers.
+    #[default]
+    Uint8,
+    /// Signed and symmetric, the zero point 0: what TensorRT takes.
+    Int8,
+}
+
+impl Activations {
+    /// As the metadata has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uint8 => "uint8",
+            Self::Int8 => "int8",
+        }
+    }
 }
 
 impl Precision {
@@ -129,6 +156,7 @@ impl Precision {
         match self {
             Self::Fp32 => "fp32",
             Self::Fp16 { .. } => "fp16",
+            Self::Int8 => "int8",
         }
     }
 }
@@ -140,7 +168,7 @@ impl fmt::Display for Precision {
 }
 
 /// Options of [`export_model`](crate::export_model).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ExportOptions {
     /// What the file is for.
     pub kind: ModelKind,
@@ -148,11 +176,18 @@ pub struct ExportOptions {
     pub precision: Precision,
     /// How its graph is written.
     pub graph: GraphOptions,
+    /// For [`Precision::Int8`]: the ranges of the network's values, from [`calibrate`](crate::calibrate()).
+    pub calibration: Option<Arc<Calibration>>,
 }
 
 impl ExportOptions {
     /// A classifier in 32 bits.
     pub fn classifier(graph: GraphOptions) -> Self {
-        Self { kind: ModelKind::Classifier, precision: Precision::Fp32, graph }
+        Self::new(ModelKind::Classifier, Precision::Fp32, graph)
+    }
+
+    /// Without calibration.
+    pub fn new(kind: ModelKind, precision: Precision, graph: GraphOptions) -> Self {
+        Self { kind, precision, graph, calibration: None }
     }
 }

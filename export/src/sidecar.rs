@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Metadata whose values are JSON; all others are text.
-pub(crate) const JSON_KEYS: [&str; 13] = [
+pub(crate) const JSON_KEYS: [&str; 14] = [
     "network",
     "genotype_json",
     "channels",
@@ -25,6 +25,7 @@ pub(crate) const JSON_KEYS: [&str; 13] = [
     "strides",
     "feature_channels",
     "opset",
+    "quantization",
     "parity_max_abs_error",
 ];
 

@@ -5,5 +5,6 @@ mod cost;
 mod files;
 mod graphs;
 mod halves;
+mod integers;
 mod parity;
 mod samples;

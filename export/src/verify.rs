@@ -3,34 +3,54 @@
 //! The same random images (uniform pixels, from one seed, normalised as the model wants them) go
 //! through both. Values of an output may differ by a tolerance times the largest value of that output, or
 //! by the tolerance if that is below one. The tolerance is 1e-4 in 32 bits, and 5e-3 in half precision:
-//! 16-bit numbers are rounded by up to 4.9e-4 of their size, weights and, at every node, activations.
+//! 16-bit numbers are rounded by up to 4.9e-4 of their size, weights and, at every node, activations. A model
+//! in 8-bit integers is compared on images of its calibration when it is written: noise is nothing that it was
+//! calibrated for. Its differences are measured as a whole, because single large values are cut off by design.
 
+use crate::calibrate::Calibration;
 use crate::error::{ExportError, Result};
 use crate::import::{network_of, weights_of};
 use crate::metadata::{ModelFile, ModelInfo, read_model};
 use crate::models::{layout_of, read_outputs};
 use crate::options::{ModelKind, Precision};
+use crate::proto::ModelProto;
 use genas_net::{Devices, EvalNet, Feature, Mode, Tensors, Weights};
-use genas_runtime::{Output, Provider, Session, SessionOptions};
+use genas_runtime::{Optimization, Output, Provider, Session, SessionOptions};
 use genas_space::Streams;
 use rand::RngExt;
 use serde::Serialize;
+use std::fmt;
 use std::path::Path;
 
 /// Allowed difference of a value over the output's largest, in 32 bits.
 pub const PARITY_TOLERANCE: f32 = 1e-4;
 /// Allowed difference of a value over the output's largest, in half precision.
 pub const HALF_PARITY_TOLERANCE: f32 = 5e-3;
+/// Allowed root mean square of the differences over that of an output, in 8-bit integers: what is beyond it was
+/// destroyed. How much accuracy is lost is for a data set to say.
+pub const INT8_PARITY_TOLERANCE: f32 = 0.5;
 /// Images that are compared where the model does not fix their number.
 pub(crate) const PARITY_BATCH: usize = 2;
 const PARITY_SEED: u64 = 0;
 
+/// How an output is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measure {
+    /// The largest difference of a value; allowed is a tolerance times the largest value, or times one if that is
+    /// more.
+    Largest,
+    /// The root mean square of the differences over that of the values.
+    RelativeRms,
+}
+
 impl Precision {
-    /// Allowed difference of a value over its output's largest.
-    pub fn tolerance(self) -> f32 {
+    /// How outputs are compared, and the tolerance.
+    pub fn tolerance(self) -> (Measure, f32) {
         match self {
-            Self::Fp32 => PARITY_TOLERANCE,
-            Self::Fp16 { .. } => HALF_PARITY_TOLERANCE,
+            Self::Fp32 => (Measure::Largest, PARITY_TOLERANCE),
+            Self::Fp16 { .. } => (Measure::Largest, HALF_PARITY_TOLERANCE),
+            Self::Int8 => (Measure::RelativeRms, INT8_PARITY_TOLERANCE),
         }
     }
 }
@@ -42,28 +62,71 @@ pub struct OutputParity {
     pub output: String,
     /// Largest absolute difference of a value; not finite if a value is not.
     pub max_abs_error: f32,
+    /// Root mean square of the differences over that of burn's values.
+    pub relative_rms_error: f32,
+    /// Which of the two must not exceed `allowed`.
+    pub measure: Measure,
     /// The largest difference that is allowed.
     pub allowed: f32,
 }
 
 impl OutputParity {
     /// Compares two lists of values.
-    pub fn between(output: &str, found: &[f32], expected: &[f32], tolerance: f32) -> Self {
+    pub fn between(
+        output: &str,
+        found: &[f32],
+        expected: &[f32],
+        (measure, tolerance): (Measure, f32),
+    ) -> Self {
         let largest = |values: &mut dyn Iterator<Item = f32>| {
             values.fold(0.0f32, |max, v| if v.is_finite() { max.max(v) } else { f32::INFINITY })
         };
-        let max_abs_error = if found.len() == expected.len() {
-            largest(&mut found.iter().zip(expected).map(|(a, b)| (a - b).abs()))
-        } else {
-            f32::INFINITY
+        let squares =
+            |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>();
+        let differences = || found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+        let (mut max_abs_error, mut relative_rms_error) = (f32::INFINITY, f32::INFINITY);
+        if found.len() == expected.len() {
+            max_abs_error = largest(&mut differences());
+            let of_values = squares(&mut expected.iter().copied());
+            let over = if of_values > 0.0 { of_values } else { 1.0 };
+            relative_rms_error = (squares(&mut differences()) / over).sqrt() as f32;
+        }
+        let allowed = match measure {
+            Measure::Largest => tolerance * largest(&mut expected.iter().map(|v| v.abs())).max(1.0),
+            Measure::RelativeRms => tolerance,
         };
-        let scale = largest(&mut expected.iter().map(|v| v.abs()));
-        Self { output: output.to_owned(), max_abs_error, allowed: tolerance * scale.max(1.0) }
+        let output = output.to_owned();
+        Self { output, max_abs_error, relative_rms_error, measure, allowed }
+    }
+
+    /// The difference that counts.
+    pub fn error(&self) -> f32 {
+        match self.measure {
+            Measure::Largest => self.max_abs_error,
+            Measure::RelativeRms => self.relative_rms_error,
+        }
     }
 
     /// Whether the difference is allowed.
     pub fn holds(&self) -> bool {
-        self.max_abs_error.is_finite() && self.max_abs_error <= self.allowed
+        self.error().is_finite() && self.error() <= self.allowed
+    }
+}
+
+impl fmt::Display for OutputParity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.measure {
+            Measure::Largest => {
+                write!(f, "`{}` by {:.1e} (allowed: {:.1e})", self.output, self.max_abs_error, self.allowed)
+            }
+            Measure::RelativeRms => write!(
+                f,
+                "`{}` by {:.1} % of its root mean square (allowed: {:.0} %)",
+                self.output,
+                100.0 * self.relative_rms_error,
+                100.0 * self.allowed
+            ),
+        }
     }
 }
 
@@ -80,6 +143,11 @@ impl Parity {
         self.outputs.iter().map(|output| output.max_abs_error).fold(0.0, f32::max)
     }
 
+    /// Largest of the outputs' root mean squares of differences, each over that of the output.
+    pub fn relative_rms_error(&self) -> f32 {
+        self.outputs.iter().map(|output| output.relative_rms_error).fold(0.0, f32::max)
+    }
+
     /// Whether all differences are allowed.
     pub fn holds(&self) -> bool {
         self.outputs.iter().all(OutputParity::holds)
@@ -88,8 +156,7 @@ impl Parity {
     /// An error unless all differences are allowed.
     pub(crate) fn check(self, what: &str, outcome: &'static str) -> Result<Self> {
         let Some(bad) = self.outputs.iter().find(|output| !output.holds()) else { return Ok(self) };
-        let OutputParity { output, max_abs_error: error, allowed } = bad.clone();
-        Err(ExportError::Parity { what: what.to_owned(), output, error, allowed, outcome })
+        Err(ExportError::Parity { what: what.to_owned(), output: bad.to_string(), outcome })
     }
 }
 
@@ -117,8 +184,35 @@ impl Reference {
                 images.extend((0..height * width).map(|_| (rng.random::<f32>() - mean) / std));
             }
         }
+        Self::of_images(net, kind, weights, images, shape)
+    }
+
+    /// Of given images, normalised.
+    pub fn of_images(
+        net: &EvalNet,
+        kind: ModelKind,
+        weights: &Weights,
+        images: Vec<f32>,
+        shape: [usize; 4],
+    ) -> Result<Self> {
         let outputs = burn_outputs(weights, &images, shape, |i, x| read_outputs(net, kind, i, x))?;
         Ok(Self { images, shape, outputs })
+    }
+
+    /// The images that a model was calibrated with, repeated where it takes more.
+    pub fn of_calibration(
+        net: &EvalNet,
+        kind: ModelKind,
+        weights: &Weights,
+        calibration: &Calibration,
+        batch: Option<usize>,
+    ) -> Result<Self> {
+        check_weights(net, kind, weights)?;
+        let Calibration { sample, side, .. } = calibration;
+        let len = 3 * side * side;
+        let batch = batch.unwrap_or(sample.len() / len);
+        let images = sample.iter().copied().cycle().take(batch * len).collect();
+        Self::of_images(net, kind, weights, images, [batch, 3, *side, *side])
     }
 
     /// One reference for each size that is compared: the sizes that the model fixes or was trained for, and
@@ -146,7 +240,7 @@ impl Reference {
     }
 
     /// Compares with a session.
-    fn compare(&self, session: &mut Session, tolerance: f32) -> Result<Vec<OutputParity>> {
+    fn compare(&self, session: &mut Session, tolerance: (Measure, f32)) -> Result<Vec<OutputParity>> {
         let found = session.run_f32(&self.images, &self.shape)?;
         let values = |name: &str| found.iter().find(|o| o.name == name).map_or(&[][..], |o| &o.values);
         let between = |expected: &Output| {
@@ -157,7 +251,11 @@ impl Reference {
 }
 
 /// Compares all references with a session.
-pub(crate) fn compare(references: &[Reference], session: &mut Session, tolerance: f32) -> Result<Parity> {
+pub(crate) fn compare(
+    references: &[Reference],
+    session: &mut Session,
+    tolerance: (Measure, f32),
+) -> Result<Parity> {
     let mut parity = Parity::default();
     for reference in references {
         parity.outputs.extend(reference.compare(session, tolerance)?);
@@ -209,6 +307,16 @@ fn session_options() -> SessionOptions {
 pub(crate) fn open_file(path: &Path) -> Result<Session> {
     genas_runtime::ensure(&|_| ())?;
     Ok(Session::from_file(path, &session_options())?)
+}
+
+/// A model as ONNX Runtime rewrites it for the CPU: layers fused, memory layouts as they were.
+pub(crate) fn optimized(bytes: &[u8]) -> Result<ModelProto> {
+    genas_runtime::ensure(&|_| ())?;
+    let folder = tempfile::tempdir().map_err(ExportError::io(&std::env::temp_dir(), "write to"))?;
+    let path = folder.path().join("optimized.onnx");
+    let (optimization, save_optimized) = (Optimization::Extended, Some(path.clone()));
+    Session::from_bytes(bytes, &SessionOptions { optimization, save_optimized, ..session_options() })?;
+    read_model(&path)
 }
 
 /// Loads a model from memory in ONNX Runtime.

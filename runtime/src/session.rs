@@ -3,7 +3,12 @@
 //! A [`Session`] belongs to one thread at a time ([`Send`], run through `&mut`): parallel work opens one
 //! session per thread with `intra_threads: 1`, which starts no thread pool and so nothing that spins.
 
-use std::{collections::BTreeMap, fmt, path::Path, sync::OnceLock};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use half::f16;
 use ort::{
@@ -59,6 +64,8 @@ pub struct SessionOptions {
     pub spinning: bool,
     /// Whether CUDA may compute in TensorFloat-32, which is faster and less exact.
     pub tf32: bool,
+    /// Where to write the graph that runs in the end, as ONNX Runtime rewrote it.
+    pub save_optimized: Option<PathBuf>,
 }
 
 impl Default for SessionOptions {
@@ -69,6 +76,7 @@ impl Default for SessionOptions {
             optimization: Optimization::All,
             spinning: true,
             tf32: false,
+            save_optimized: None,
         }
     }
 }
@@ -307,6 +315,18 @@ impl Session {
         .ok_or_else(|| self.mismatch("it gave no output".to_owned()))
     }
 
+    /// Runs a model that has one input and hands each output, with its name, to `take`: nothing is copied.
+    pub fn run_f32_each(
+        &mut self,
+        input: &[f32],
+        shape: &[usize],
+        mut take: impl FnMut(&str, &[f32]),
+    ) -> Result<()> {
+        self.check_single_input()?;
+        self.run_with(&[(input, shape)], |name, _, values| take(name, values))?;
+        Ok(())
+    }
+
     fn run_all(&mut self, inputs: &[(&[f32], &[usize])]) -> Result<Vec<Output>> {
         self.run_with(inputs, |name, shape, values| Output {
             name: name.to_owned(),
@@ -458,10 +478,13 @@ fn is_parse_failure(code: ErrorCode, reason: &str) -> bool {
 }
 
 fn prepare(options: &SessionOptions, library: &Library) -> ort::Result<SessionBuilder> {
-    let builder = onnx::Session::builder(library.environment())?
+    let mut builder = onnx::Session::builder(library.environment())?
         .with_optimization_level(options.optimization.into())?
         .with_intra_threads(options.intra_threads)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(options.spinning && options.intra_threads != 1)?;
+    if let Some(path) = &options.save_optimized {
+        builder = builder.with_optimized_model_path(path)?;
+    }
     Ok(builder)
 }

@@ -12,6 +12,7 @@
 //! | [`plan`] | images, labels and preparation of an evaluation, checked |
 //! | [`evaluate()`] | accuracy on a data set |
 //! | [`detection`] | how well strange images are known |
+//! | [`Samples`] | images to calibrate and compare a quantised model with |
 //! | [`bench()`] | latency and throughput |
 
 mod bench;
@@ -22,6 +23,7 @@ pub mod imagenet;
 pub mod labels;
 pub mod model;
 pub mod plan;
+mod samples;
 pub mod sets;
 mod tally;
 
@@ -31,4 +33,5 @@ pub use error::{Result, TransferError};
 pub use evaluate::{EvaluateOptions, Evaluation, Outcome, Prediction, evaluate};
 pub use model::{Classifier, Preprocessing};
 pub use plan::Plan;
+pub use samples::{Comparison, SampleOptions, Samples};
 pub use sets::EvalSet;

@@ -178,7 +178,7 @@ impl Classifier {
 
     /// How the model wants images normalised.
     pub fn normalization(&self) -> Normalization {
-        Normalization { mean: self.info.mean, std: self.info.std }
+        crate::plan::normalization(&self.info)
     }
 
     /// Logits of `n` images of a side, row by row. A batch that the model fixes is filled up with zeros.

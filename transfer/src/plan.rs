@@ -7,7 +7,10 @@
 
 use std::path::Path;
 
-use genas_data::{Dataset, EvalItem, EvalSource, EvalTransform, FolderIndex, ImageSet, Kind, Split};
+use genas_data::{
+    Dataset, EvalItem, EvalSource, EvalTransform, FolderIndex, ImageSet, Kind, Normalization, Split,
+};
+use genas_export::ModelInfo;
 
 use crate::error::{Result, TransferError};
 use crate::evaluate::EvaluateOptions;
@@ -104,7 +107,7 @@ impl Plan {
             Task::Detect => with_known(&index, options)?,
             _ => items(&index, Some),
         };
-        let transform = transform(classifier);
+        let transform = transform(classifier.side(), classifier.normalization());
         let source = EvalSource::new(items, transform, batch)?;
         Ok(Self { images: Images::Files(source), side: transform.crop, batch, labels, task })
     }
@@ -120,6 +123,24 @@ impl Plan {
     /// Whether there is no image.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// All images, prepared: N x 3 x side x side.
+    pub fn pixels(&self, progress: &dyn Fn(usize, usize)) -> Result<Vec<f32>> {
+        progress(0, self.len());
+        let source = match &self.images {
+            Images::Resident(set) => {
+                let all: Vec<usize> = (0..set.len()).collect();
+                return Ok(genas_data::normalized(set, &all));
+            }
+            Images::Files(source) => source,
+        };
+        let mut pixels = Vec::with_capacity(self.len() * 3 * self.side * self.side);
+        for batch in source.batches() {
+            pixels.extend(batch?.images);
+            progress(pixels.len() / (3 * self.side * self.side), self.len());
+        }
+        Ok(pixels)
     }
 }
 
@@ -177,7 +198,7 @@ fn check_imagenet(index: &FolderIndex) -> Result<()> {
 }
 
 /// The images of an index, with the labels that `label` gives; those without one are left out.
-fn items(index: &FolderIndex, label: impl Fn(usize) -> Option<usize>) -> Vec<EvalItem> {
+pub(crate) fn items(index: &FolderIndex, label: impl Fn(usize) -> Option<usize>) -> Vec<EvalItem> {
     let files = index.files.iter();
     files
         .filter_map(|(file, class)| {
@@ -216,11 +237,15 @@ fn with_known(strange: &FolderIndex, options: &EvaluateOptions) -> Result<Vec<Ev
     Ok(all)
 }
 
-/// The preprocessing that the model was trained for.
-fn transform(classifier: &Classifier) -> EvalTransform {
-    let (crop, normalization) = (classifier.side(), classifier.normalization());
+/// The preprocessing that a model of this input size was trained for.
+pub(crate) fn transform(crop: usize, normalization: Normalization) -> EvalTransform {
     if crop <= LARGEST_WHOLE {
         return EvalTransform { resize: crop, crop, normalization };
     }
     EvalTransform { resize: (crop as f64 * 256.0 / 224.0).round() as usize, crop, normalization }
+}
+
+/// How a model wants images normalised.
+pub(crate) fn normalization(info: &ModelInfo) -> Normalization {
+    Normalization { mean: info.mean, std: info.std }
 }

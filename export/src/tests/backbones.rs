@@ -15,7 +15,7 @@ const SIDE: usize = 64;
 fn any_size(features: Features, fold_bn: bool) -> ExportOptions {
     let [height, width] = ["height", "width"].map(Dim::dynamic);
     let graph = GraphOptions { fold_bn, height, width, ..GraphOptions::square(SIDE) };
-    ExportOptions { kind: ModelKind::Backbone(features), precision: Precision::Fp32, graph }
+    ExportOptions::new(ModelKind::Backbone(features), Precision::Fp32, graph)
 }
 
 fn export(path: &Path, net: &EvalNet, options: &ExportOptions) -> Result<crate::ExportReport, ExportError> {

@@ -22,7 +22,7 @@ fn export(
 ) -> Result<crate::ExportReport, ExportError> {
     let info = ModelInfo { input_size: SIDE, ..info(net) };
     let precision = Precision::Fp16 { half_io };
-    let options = ExportOptions { kind, precision, graph: GraphOptions::square(SIDE) };
+    let options = ExportOptions::new(kind, precision, GraphOptions::square(SIDE));
     export_model(path, net, held, &info, &options)
 }
 
@@ -58,7 +58,7 @@ fn half_precision_agrees_with_burn() {
         for error in
             [weights_from_onnx(&path).map(|_| ()).unwrap_err(), verify(&path, None).map(|_| ()).unwrap_err()]
         {
-            assert!(matches!(error, ExportError::Half { .. }), "{error}");
+            assert!(matches!(error, ExportError::Rounded { .. }), "{error}");
             assert!(error.to_string().contains("half.onnx: it is in half precision"), "{error}");
         }
     }

@@ -1,7 +1,7 @@
 //! Random networks, weights and images.
 
 use crate::verify::burn_outputs;
-use crate::{ModelInfo, OutputParity, PARITY_TOLERANCE};
+use crate::{ModelInfo, OutputParity, Precision};
 use genas_net::{EvalNet, Feature, Layout, NetworkKind, Role, Supernet, Tensors, Weights};
 use genas_space::{Candidate, Streams, random_candidate};
 use rand::RngExt;
@@ -68,5 +68,5 @@ pub fn burn_values(
 
 /// The comparison of 32-bit values.
 pub fn parity(found: &[f32], expected: &[f32]) -> OutputParity {
-    OutputParity::between("value", found, expected, PARITY_TOLERANCE)
+    OutputParity::between("value", found, expected, Precision::Fp32.tolerance())
 }

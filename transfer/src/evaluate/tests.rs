@@ -252,11 +252,8 @@ fn a_backbone_is_timed_but_not_asked_for_classes() {
     let path = dir.path().join("backbone.onnx");
     let net = EvalNet { kind: NetworkKind::ImageNet, ..network().0 };
     let weights = Weights::init(net.layout().into(), &Streams::new(2));
-    let options = ExportOptions {
-        kind: ModelKind::Backbone(Features::Raw),
-        precision: Precision::Fp32,
-        graph: GraphOptions::square(64),
-    };
+    let kind = ModelKind::Backbone(Features::Raw);
+    let options = ExportOptions::new(kind, Precision::Fp32, GraphOptions::square(64));
     export_model(&path, &net, &weights, &info(64), &options).unwrap();
     let opened = Classifier::open(&path, &Preprocessing::default(), &session());
     says(opened, &["backbone.onnx", "no scores of classes", "c2, c3, c4, c5", "--kind classifier"]);
