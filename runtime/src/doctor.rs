@@ -5,9 +5,9 @@ use std::{path::PathBuf, thread};
 use serde::Serialize;
 
 use crate::{
-    install::VERSION,
     library,
     provider::{self, Provider},
+    wheels::VERSION,
 };
 
 /// The state of ONNX Runtime on this machine.

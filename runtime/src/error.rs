@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::install::VERSION;
+use crate::wheels::VERSION;
 
 /// The result of this crate's functions.
 pub type Result<T, E = RuntimeError> = std::result::Result<T, E>;
@@ -29,7 +29,7 @@ pub enum RuntimeError {
 
     /// A file is not the pinned wheel that it should be.
     #[error(
-        "{} is not a pinned ONNX Runtime {VERSION} wheel for this platform (its SHA-256 is {found}, \
+        "{} is not a pinned ONNX Runtime {VERSION} wheel, or not the whole of one (its SHA-256 is {found}, \
          wanted {wanted}): download the wheel again with `{download}`",
         wheel.display()
     )]

@@ -1,99 +1,26 @@
 //! Installs the pinned ONNX Runtime library from its PyPI wheel.
 //!
-//! pip does the downloading, so that proxies, mirrors and certificates work as the machine's owner set
-//! them up. The wheel is checked against a pinned SHA-256 before anything is taken from it; only the shared
+//! The wheel is checked against a pinned SHA-256 before anything is taken from it; only the shared
 //! libraries and the licences are. They appear at `DATA_DIR/onnxruntime/VERSION[-gpu]` by one rename, under
 //! a lock file, so a killed or a concurrent install never leaves half a library.
 
 use std::{
-    env,
-    ffi::OsStr,
     fs::{self, File, TryLockError},
     io::{self, Read, Seek},
     path::{Path, PathBuf},
-    process::{self, Command, Stdio},
+    process,
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Result, RuntimeError};
-
-/// The ONNX Runtime release that genas installs.
-pub const VERSION: &str = "1.31.1";
-
-/// One wheel that may be installed.
-#[derive(Debug)]
-struct Wheel {
-    os: &'static str,
-    arch: &'static str,
-    cuda: bool,
-    package: &'static str,
-    /// pip's name of the platform.
-    platform: &'static str,
-    sha256: &'static str,
-    megabytes: u32,
-}
-
-/// Every wheel is the one for CPython 3.12; the libraries inside do not depend on Python.
-const PYTHON: &str = "3.12";
-const ABI: &str = "cp312";
-
-/// Hashes of the files that PyPI serves for [`VERSION`].
-const WHEELS: &[Wheel] = &[
-    Wheel {
-        os: "linux",
-        arch: "x86_64",
-        cuda: false,
-        package: "onnxruntime",
-        platform: "manylinux_2_28_x86_64",
-        sha256: "1f3dea47f2f0e5117c2404cea7d21fd253ae7836a3bf167a501cdfbb2600d536",
-        megabytes: 24,
-    },
-    Wheel {
-        os: "linux",
-        arch: "x86_64",
-        cuda: true,
-        package: "onnxruntime-gpu",
-        platform: "manylinux_2_28_x86_64",
-        sha256: "05d548956197b9d01f59b625de740e0d6be3593f874e241a12dc0362650ecdf7",
-        megabytes: 256,
-    },
-];
-
-impl Wheel {
-    /// The wheels for the machine that genas was compiled for.
-    fn for_this_platform() -> impl Iterator<Item = &'static Wheel> {
-        WHEELS.iter().filter(|wheel| wheel.os == env::consts::OS && wheel.arch == env::consts::ARCH)
-    }
-
-    fn requirement(&self) -> String {
-        format!("{}=={VERSION}", self.package)
-    }
-
-    fn pip_arguments(&self) -> Vec<String> {
-        let platform = [
-            "--no-deps",
-            "--only-binary=:all:",
-            "--implementation=cp",
-            &format!("--python-version={PYTHON}"),
-            &format!("--abi={ABI}"),
-            &format!("--platform={}", self.platform),
-        ]
-        .map(str::to_owned);
-        ["download".to_owned()].into_iter().chain(platform).chain([self.requirement()]).collect()
-    }
-
-    /// The command that a user can type, on this machine or a connected one, to fetch the wheel.
-    fn download_command(&self) -> String {
-        format!("python3 -m pip {}", self.pip_arguments().join(" "))
-    }
-
-    fn install_command(&self) -> &'static str {
-        if self.cuda { "genas runtime install --cuda" } else { "genas runtime install" }
-    }
-}
+use crate::{
+    error::{Result, RuntimeError},
+    pip,
+    platform::{self, Platform},
+    wheels::{VERSION, Wheel, wanted_file},
+};
 
 /// What to install.
 #[derive(Clone, Debug, Default)]
@@ -113,37 +40,11 @@ pub struct Installed {
     pub version: String,
 }
 
-/// Installs the pinned ONNX Runtime into the [data directory](data_dir); does nothing if it is there.
+/// Installs the pinned ONNX Runtime into the [data directory](crate::data_dir); does nothing if it is there.
 ///
 /// A given wheel is checked even if nothing needs to be installed.
 pub fn install(options: InstallOptions) -> Result<Installed> {
-    install_into(&data_dir()?, &options, &pip_download)
-}
-
-/// Where genas keeps what it installs: `GENAS_HOME`, else `XDG_DATA_HOME/genas`, else `~/.local/share/genas`.
-pub fn data_dir() -> Result<PathBuf> {
-    data_dir_from(
-        env::var_os("GENAS_HOME").as_deref(),
-        env::var_os("XDG_DATA_HOME").as_deref(),
-        env::home_dir(),
-    )
-}
-
-fn data_dir_from(genas_home: Option<&OsStr>, xdg: Option<&OsStr>, home: Option<PathBuf>) -> Result<PathBuf> {
-    if let Some(dir) = genas_home.filter(|dir| !dir.is_empty()) {
-        return std::path::absolute(dir).map_err(RuntimeError::io("resolve GENAS_HOME", dir));
-    }
-    // The XDG specification says that a relative path is to be ignored.
-    if let Some(dir) = xdg.map(Path::new).filter(|dir| dir.is_absolute()) {
-        return Ok(dir.join("genas"));
-    }
-    match home.filter(|home| home.is_absolute()) {
-        Some(home) => Ok(home.join(".local/share/genas")),
-        None => Err(RuntimeError::Install {
-            reason: "there is no home directory to install into".to_owned(),
-            remedy: "set GENAS_HOME to a directory that genas may write to".to_owned(),
-        }),
-    }
+    install_into(&platform::data_dir()?, Platform::HERE, &options, &pip::download)
 }
 
 /// The directories that hold installed libraries, the preferred one first.
@@ -155,57 +56,45 @@ fn installed_dir(data_dir: &Path, cuda: bool) -> PathBuf {
     data_dir.join("onnxruntime").join(if cuda { format!("{VERSION}-gpu") } else { VERSION.to_owned() })
 }
 
-/// The ONNX Runtime library in a directory, if it holds one.
-pub(crate) fn library_in(dir: &Path) -> Option<PathBuf> {
+/// The ONNX Runtime library in a directory, if it holds one that a platform can load.
+pub(crate) fn library_in(dir: &Path, platform: Platform) -> Option<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(dir)
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
-            path.file_name().is_some_and(|name| is_main_library(&name.to_string_lossy())) && path.is_file()
+            path.file_name().is_some_and(|name| platform.is_main_library(&name.to_string_lossy()))
+                && path.is_file()
         })
         .collect();
     found.sort();
     found.pop()
 }
 
-fn is_main_library(name: &str) -> bool {
-    name == "libonnxruntime.so"
-        || name.starts_with("libonnxruntime.so.")
-        || (name.starts_with("libonnxruntime.") && name.ends_with(".dylib"))
-        || name == "onnxruntime.dll"
-}
-
-/// What the download that would come next is, for a message to the user.
-pub(crate) fn describe_download() -> String {
-    let size = find_wheel(false).map(|wheel| format!(" ({} MB)", wheel.megabytes)).unwrap_or_default();
-    format!("ONNX Runtime is not installed; fetching the pinned release {VERSION} with pip{size}")
-}
-
-fn find_wheel(cuda: bool) -> Result<&'static Wheel> {
-    Wheel::for_this_platform().find(|wheel| wheel.cuda == cuda).ok_or_else(|| RuntimeError::Install {
-        reason: format!(
-            "genas pins no {} wheel for {} {}",
-            if cuda { "CUDA" } else { "CPU" },
-            env::consts::OS,
-            env::consts::ARCH
-        ),
-        remedy:
-            "get a release (1.23 or later) from https://github.com/microsoft/onnxruntime/releases and set \
-                 ORT_DYLIB_PATH to its library"
-                .to_owned(),
-    })
+/// What the download that would come next is, for a message to the user; an error if there is none.
+pub(crate) fn describe_download() -> Result<String> {
+    let wheel = Wheel::find(Platform::HERE, false)?;
+    Ok(format!(
+        "ONNX Runtime is not installed; fetching the pinned release {VERSION} with pip ({} MB)",
+        wheel.megabytes
+    ))
 }
 
 /// Fetches a wheel into a directory and returns its path.
 type Download<'a> = &'a dyn Fn(&Wheel, &Path) -> Result<PathBuf>;
 
-fn install_into(data_dir: &Path, options: &InstallOptions, download: Download<'_>) -> Result<Installed> {
-    let given = options.wheel.as_deref().map(|path| open_given(path, options.cuda)).transpose()?;
+fn install_into(
+    data_dir: &Path,
+    platform: Platform,
+    options: &InstallOptions,
+    download: Download<'_>,
+) -> Result<Installed> {
+    let given = options.wheel.as_deref().map(|path| open_given(path, platform, options.cuda)).transpose()?;
     let wheel = match &given {
         Some((wheel, _)) => wheel,
-        None => find_wheel(options.cuda)?,
+        None => Wheel::find(platform, options.cuda)?,
     };
     let target = installed_dir(data_dir, wheel.cuda);
+    let library_in = |dir: &Path| library_in(dir, platform);
     let done = |library| Installed { library, version: VERSION.to_owned() };
     if let Some(library) = library_in(&target) {
         return Ok(done(library));
@@ -261,12 +150,27 @@ fn install_into(data_dir: &Path, options: &InstallOptions, download: Download<'_
 }
 
 /// Opens a wheel that the user names and finds out which pinned one it is.
-fn open_given(path: &Path, cuda: bool) -> Result<(&'static Wheel, File)> {
+fn open_given(path: &Path, platform: Platform, cuda: bool) -> Result<(&'static Wheel, File)> {
     let (mut file, found) = open_and_hash(path)?;
-    let wanted = find_wheel(cuda)?;
-    let wheel = Wheel::for_this_platform()
-        .find(|wheel| wheel.sha256 == found)
-        .ok_or_else(|| checksum_error(path, found, wanted))?;
+    let wheel = identify(path, found, platform, cuda)?;
+    file.rewind().map_err(RuntimeError::io("read", path))?;
+    Ok((wheel, file))
+}
+
+/// The wheel that a file's SHA-256 says it is, if it can serve.
+fn identify(path: &Path, found: String, platform: Platform, cuda: bool) -> Result<&'static Wheel> {
+    let wanted = Wheel::find(platform, cuda)?;
+    let wheel = Wheel::with_hash(&found).ok_or_else(|| checksum_error(path, found, wanted))?;
+    if wheel.platform != platform {
+        return Err(RuntimeError::Install {
+            reason: format!("{} is the wheel for {wheel}, and this is genas for {platform}", path.display()),
+            remedy: format!(
+                "give it {} instead, which `{}` downloads",
+                wanted.file_name(),
+                wanted.download_command()
+            ),
+        });
+    }
     if cuda && !wheel.cuda {
         return Err(RuntimeError::Install {
             reason: format!("{} is the wheel without CUDA", path.display()),
@@ -276,8 +180,7 @@ fn open_given(path: &Path, cuda: bool) -> Result<(&'static Wheel, File)> {
             ),
         });
     }
-    file.rewind().map_err(RuntimeError::io("read", path))?;
-    Ok((wheel, file))
+    Ok(wheel)
 }
 
 fn checksum_error(path: &Path, found: String, wanted: &Wheel) -> RuntimeError {
@@ -324,95 +227,6 @@ fn unpack(wheel: &mut File, into: &Path) -> Result<()> {
         file.sync_all().map_err(RuntimeError::io("write", &path))?;
     }
     Ok(())
-}
-
-/// The file name under which an entry of the wheel is kept, if it is kept.
-fn wanted_file(entry: &str) -> Option<&str> {
-    let path = entry.strip_prefix("onnxruntime/")?;
-    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let is_licence = folder.is_empty() && ["LICENSE", "ThirdPartyNotices.txt"].contains(&name);
-    let is_library = folder == "capi"
-        && (name.starts_with("libonnxruntime") || name.starts_with("onnxruntime"))
-        && !name.contains("pybind11")
-        && [".so", ".dylib", ".dll"]
-            .iter()
-            .any(|kind| name.ends_with(kind) || name.contains(&format!("{kind}.")));
-    (is_licence || is_library).then_some(name)
-}
-
-fn pip_download(wheel: &Wheel, into: &Path) -> Result<PathBuf> {
-    download_with(&["python3", "python"], wheel, into)
-}
-
-fn download_with(pythons: &[&str], wheel: &Wheel, into: &Path) -> Result<PathBuf> {
-    let by_hand = format!(
-        "download the wheel on another machine with `{}` and run `{} --wheel FILE`, or set ORT_DYLIB_PATH to a \
-         library that you have",
-        wheel.download_command(),
-        wheel.install_command()
-    );
-    let mut reason = format!("neither `{}` was found", pythons.join("` nor `"));
-    for python in pythons {
-        let mut command = Command::new(python);
-        command
-            .args(["-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check"])
-            .args(wheel.pip_arguments())
-            .arg("--dest")
-            .arg(into)
-            .env("PIP_REQUIRE_VIRTUALENV", "0")
-            .stdin(Stdio::null());
-        let output = match command.output() {
-            Ok(output) => output,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => {
-                reason = format!("`{python}` does not start ({error})");
-                continue;
-            }
-        };
-        let messages = String::from_utf8_lossy(&output.stderr);
-        if output.status.success() {
-            return wheel_in(into).ok_or_else(|| RuntimeError::Install {
-                reason: format!("pip left no wheel in {}", into.display()),
-                remedy: by_hand,
-            });
-        }
-        if messages.contains("No module named pip") {
-            reason = format!("`{python}` has no pip");
-            continue;
-        }
-        return Err(RuntimeError::Install {
-            reason: format!("`pip download {}` failed ({})", wheel.requirement(), last_words(&messages)),
-            remedy: format!(
-                "check the network and pip's index and run `{}`, or {by_hand}",
-                wheel.install_command()
-            ),
-        });
-    }
-    Err(RuntimeError::Install {
-        reason,
-        remedy: format!(
-            "install Python with pip (Debian: `apt install python3-pip`) and run `{}`, or {by_hand}",
-            wheel.install_command()
-        ),
-    })
-}
-
-/// The errors among pip's messages, or the last message, on one line.
-fn last_words(messages: &str) -> String {
-    let lines: Vec<&str> = messages.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let errors: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("ERROR: ")).collect();
-    match (errors.as_slice(), lines.last()) {
-        ([], None) => "pip gave no reason".to_owned(),
-        ([], Some(line)) => (*line).to_owned(),
-        (errors, _) => errors.join("; "),
-    }
-}
-
-fn wheel_in(dir: &Path) -> Option<PathBuf> {
-    fs::read_dir(dir)
-        .ok()?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
 }
 
 /// Holds other installers off. The operating system releases it when the process ends, however it ends.
@@ -468,46 +282,22 @@ fn remove_abandoned(parent: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::{env, io::Write};
+
     use super::*;
+    use crate::wheels::{WHEELS, contents};
 
-    #[test]
-    fn the_data_directory_follows_the_environment() {
-        let home = || Some(PathBuf::from("/home/ada"));
-        let dir = |genas: Option<&str>, xdg: Option<&str>, home| {
-            data_dir_from(genas.map(OsStr::new), xdg.map(OsStr::new), home).map_err(|error| error.to_string())
-        };
-        assert_eq!(dir(Some("/g"), Some("/x"), home()), Ok("/g".into()));
-        assert_eq!(dir(Some("g"), None, home()), Ok(env::current_dir().unwrap().join("g")));
-        assert_eq!(dir(Some(""), Some("/x"), home()), Ok("/x/genas".into()));
-        assert_eq!(dir(None, Some("relative"), home()), Ok("/home/ada/.local/share/genas".into()));
-        assert_eq!(dir(None, None, home()), Ok("/home/ada/.local/share/genas".into()));
-        assert!(dir(None, None, None).unwrap_err().contains("GENAS_HOME"));
+    const LINUX: Platform = Platform::LINUX_X86_64;
+
+    fn no_download(_: &Wheel, _: &Path) -> Result<PathBuf> {
+        panic!("downloads")
     }
 
-    #[test]
-    fn only_libraries_and_licences_leave_the_wheel() {
-        for (entry, kept) in [
-            ("onnxruntime/capi/libonnxruntime.so.1.31.1", Some("libonnxruntime.so.1.31.1")),
-            ("onnxruntime/capi/libonnxruntime_providers_cuda.so", Some("libonnxruntime_providers_cuda.so")),
-            ("onnxruntime/capi/libonnxruntime.1.31.1.dylib", Some("libonnxruntime.1.31.1.dylib")),
-            ("onnxruntime/capi/onnxruntime_providers_shared.dll", Some("onnxruntime_providers_shared.dll")),
-            ("onnxruntime/LICENSE", Some("LICENSE")),
-            ("onnxruntime/ThirdPartyNotices.txt", Some("ThirdPartyNotices.txt")),
-            ("onnxruntime/capi/onnxruntime_pybind11_state.cpython-312-x86_64-linux-gnu.so", None),
-            ("onnxruntime/capi/onnxruntime_inference_collection.py", None),
-            ("onnxruntime/../../libonnxruntime.so", None),
-            ("/etc/libonnxruntime.so", None),
-        ] {
-            assert_eq!(wanted_file(entry), kept, "{entry}");
-        }
-    }
-
-    #[test]
-    fn hashes_are_whole_and_different() {
-        for (index, wheel) in WHEELS.iter().enumerate() {
-            assert!(wheel.sha256.len() == 64 && wheel.sha256.bytes().all(|byte| byte.is_ascii_hexdigit()));
-            assert!(WHEELS[..index].iter().all(|other| other.sha256 != wheel.sha256));
-        }
+    fn names(dir: &Path) -> Vec<String> {
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(name).collect();
+        names.sort();
+        names
     }
 
     #[test]
@@ -517,15 +307,54 @@ mod tests {
         fs::write(&text, "hello").unwrap();
         let options = InstallOptions { wheel: Some(text), ..InstallOptions::default() };
         let data = dir.path().join("data");
-        let message = install_into(&data, &options, &|_, _| panic!("downloads")).unwrap_err().to_string();
+        let message = install_into(&data, LINUX, &options, &no_download).unwrap_err().to_string();
         for part in ["wheel.whl", "2cf24dba5fb0a30e26e83b2ac5b9e29e", WHEELS[0].sha256, "pip download"] {
             assert!(message.contains(part), "{message}");
         }
         assert!(!data.exists());
 
         let options = InstallOptions { wheel: Some(dir.path().join("none.whl")), ..options };
-        let message = install_into(&data, &options, &|_, _| panic!("downloads")).unwrap_err().to_string();
+        let message = install_into(&data, LINUX, &options, &no_download).unwrap_err().to_string();
         assert!(message.contains("none.whl"), "{message}");
+    }
+
+    #[test]
+    fn a_wheel_of_another_platform_is_named_and_so_is_the_one_that_is_wanted() {
+        let given = |wheel: &Wheel, platform, cuda| {
+            identify(Path::new("a.whl"), wheel.sha256.to_owned(), platform, cuda)
+                .map_err(|error| error.to_string())
+        };
+        for wheel in WHEELS {
+            assert_eq!(given(wheel, wheel.platform, wheel.cuda).unwrap().sha256, wheel.sha256);
+            for wanted in WHEELS.iter().filter(|wanted| wanted.platform != wheel.platform) {
+                let message = given(wheel, wanted.platform, wanted.cuda).unwrap_err();
+                for part in [
+                    format!("a.whl is the wheel for {wheel}, and this is genas for {}: ", wanted.platform),
+                    wanted.file_name(),
+                    wanted.download_command(),
+                ] {
+                    assert!(message.contains(&part), "`{part}` is not in: {message}");
+                }
+            }
+        }
+        let find = |cuda| Wheel::find(LINUX, cuda).unwrap();
+        assert!(given(find(true), LINUX, false).unwrap().cuda);
+        let message = given(find(false), LINUX, true).unwrap_err();
+        assert!(message.contains("without CUDA") && message.contains("onnxruntime-gpu==1.31.1"), "{message}");
+        let message = given(find(true), Platform::MACOS_ARM64, true).unwrap_err();
+        assert!(message.contains("no CUDA build for macOS arm64"), "{message}");
+    }
+
+    #[test]
+    fn a_platform_without_a_wheel_downloads_nothing_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        for (platform, cuda) in [(Platform::MACOS_X86_64, false), (Platform::MACOS_ARM64, true)] {
+            let options = InstallOptions { cuda, ..InstallOptions::default() };
+            let error = install_into(&data, platform, &options, &no_download).unwrap_err();
+            assert!(matches!(error, RuntimeError::Install { .. }), "{error}");
+        }
+        assert!(!data.exists());
     }
 
     #[test]
@@ -538,61 +367,73 @@ mod tests {
             fs::write(into.join("x.whl"), "changed on the way").unwrap();
             Ok(into.join("x.whl"))
         };
-        let error = install_into(dir.path(), &InstallOptions::default(), &download).unwrap_err();
+        let error = install_into(dir.path(), LINUX, &InstallOptions::default(), &download).unwrap_err();
         assert!(matches!(error, RuntimeError::Checksum { .. }), "{error}");
-        let left: Vec<_> = fs::read_dir(&parent).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(left, [".lock"]);
+        assert_eq!(names(&parent), [".lock"]);
     }
 
     #[test]
     fn nothing_is_downloaded_when_the_library_is_there() {
-        let dir = tempfile::tempdir().unwrap();
-        let library = installed_dir(dir.path(), false).join("libonnxruntime.so.1.31.1");
-        fs::create_dir_all(library.parent().unwrap()).unwrap();
-        fs::write(&library, "").unwrap();
-        let installed =
-            install_into(dir.path(), &InstallOptions::default(), &|_, _| panic!("downloads")).unwrap();
-        assert_eq!(installed, Installed { library, version: VERSION.to_owned() });
-    }
-
-    #[test]
-    fn without_python_the_message_gives_three_ways_out() {
-        let dir = tempfile::tempdir().unwrap();
-        let message = download_with(&["genas-no-python"], &WHEELS[0], dir.path()).unwrap_err().to_string();
-        let pinned = "pip download --no-deps --only-binary=:all: --implementation=cp --python-version=3.12 --abi=cp312 \
-                      --platform=manylinux_2_28_x86_64 onnxruntime==1.31.1";
-        for part in [
-            "`genas-no-python`",
-            "python3-pip",
-            pinned,
-            "genas runtime install --wheel FILE",
-            "ORT_DYLIB_PATH",
-        ] {
-            assert!(message.contains(part), "{message}");
+        for wheel in WHEELS {
+            let dir = tempfile::tempdir().unwrap();
+            let library = installed_dir(dir.path(), wheel.cuda).join(contents::of(wheel).main);
+            fs::create_dir_all(library.parent().unwrap()).unwrap();
+            fs::write(&library, "").unwrap();
+            let options = InstallOptions { cuda: wheel.cuda, ..InstallOptions::default() };
+            let installed = install_into(dir.path(), wheel.platform, &options, &no_download).unwrap();
+            assert_eq!(installed, Installed { library, version: VERSION.to_owned() });
         }
     }
 
-    #[cfg(unix)]
     #[test]
-    fn a_python_without_pip_and_a_failing_pip_are_told_apart() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        let python = |name: &str, says: &str| {
-            let path = dir.path().join(name);
-            fs::write(&path, format!("#!/bin/sh\necho '{says}' >&2\nexit 1\n")).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-            path.to_str().unwrap().to_owned()
+    fn the_library_of_every_wheel_is_unpacked_with_its_providers_and_licences() {
+        for wheel in WHEELS {
+            let dir = tempfile::tempdir().unwrap();
+            let contents = contents::of(wheel);
+            let mut archive = zip::ZipWriter::new(File::create_new(dir.path().join("a.whl")).unwrap());
+            for entry in contents.entries() {
+                archive.start_file(&*entry, zip::write::SimpleFileOptions::default()).unwrap();
+                archive.write_all(entry.as_bytes()).unwrap();
+            }
+            archive.finish().unwrap();
+            let into = dir.path().join("unpacked");
+            unpack(&mut File::open(dir.path().join("a.whl")).unwrap(), &into).unwrap();
+            assert_eq!(names(&into), contents.kept(), "{wheel}");
+            let library = library_in(&into, wheel.platform).unwrap();
+            assert_eq!(library, into.join(contents.main), "{wheel}");
+            assert_eq!(fs::read(library).unwrap(), format!("onnxruntime/capi/{}", contents.main).as_bytes());
+        }
+    }
+
+    /// For whoever changes the table: installs every wheel, for its platform, from a folder of downloads.
+    #[test]
+    fn the_real_wheels_are_what_the_table_says() {
+        let Some(downloads) = env::var_os("GENAS_TEST_WHEELS").map(PathBuf::from) else {
+            eprintln!("skipped: GENAS_TEST_WHEELS names no folder with the pinned wheels");
+            return;
         };
-        let bare = python("bare", "/usr/bin/python3: No module named pip");
-        let offline = python("offline", "WARNING: Retrying\nERROR: No matching distribution found");
-        let fail = |pythons: &[&str]| download_with(pythons, &WHEELS[1], dir.path()).unwrap_err().to_string();
-        assert!(fail(&[&bare]).contains("bare` has no pip"));
-        for message in [fail(&[&offline]), fail(&[&bare, &offline])] {
-            assert!(
-                message.contains("onnxruntime-gpu==1.31.1` failed (No matching distribution found)"),
-                "{message}"
-            );
-            assert!(message.contains("run `genas runtime install --cuda`"), "{message}");
+        for wheel in WHEELS {
+            let dir = tempfile::tempdir().unwrap();
+            let contents = contents::of(wheel);
+            let path = downloads.join(wheel.file_name());
+            let size =
+                fs::metadata(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).len();
+            assert_eq!(wheel.megabytes, u32::try_from((size + 500_000) / 1_000_000).unwrap(), "{wheel}");
+
+            let mut archive = zip::ZipArchive::new(File::open(&path).unwrap()).unwrap();
+            for index in 0..archive.len() {
+                let entry = archive.by_index(index).unwrap();
+                assert!(!entry.is_symlink(), "{wheel}: a link cannot be unpacked: {:?}", entry.name());
+            }
+
+            let options = InstallOptions { cuda: wheel.cuda, wheel: Some(path) };
+            let installed = install_into(dir.path(), wheel.platform, &options, &no_download).unwrap();
+            let target = installed_dir(dir.path(), wheel.cuda);
+            assert_eq!(installed.library, target.join(contents.main), "{wheel}");
+            assert_eq!(names(&target), contents.kept(), "{wheel}");
+            for name in names(&target) {
+                println!("{wheel}: {name}, {} bytes", fs::metadata(target.join(&name)).unwrap().len());
+            }
         }
     }
 }

@@ -16,12 +16,17 @@ mod doctor;
 mod error;
 mod install;
 mod library;
+mod pip;
+mod platform;
 mod provider;
 mod session;
+mod wheels;
 
 pub use doctor::{Cpu, Doctor, OnnxRuntime, ProviderStatus};
 pub use error::{Result, RuntimeError};
-pub use install::{InstallOptions, Installed, VERSION, data_dir, install};
+pub use install::{InstallOptions, Installed, install};
 pub use library::{Library, ensure, loaded, locate, version};
+pub use platform::data_dir;
 pub use provider::{Provider, check as check_provider};
 pub use session::{Dtype, Optimization, Output, Port, Session, SessionOptions};
+pub use wheels::VERSION;

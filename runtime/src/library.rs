@@ -16,7 +16,9 @@ use ort::environment::Environment;
 
 use crate::{
     error::{Result, RuntimeError},
-    install::{self, InstallOptions, VERSION},
+    install::{self, InstallOptions},
+    platform::{self, Platform},
+    wheels::VERSION,
 };
 
 /// The oldest ONNX Runtime whose interface genas can use.
@@ -54,9 +56,10 @@ impl Library {
 /// ONNX Runtime allows one environment per process, and a library that was loaded stays loaded.
 static LOADED: OnceLock<Library> = OnceLock::new();
 
-/// Where to look for the library.
-#[derive(Clone, Debug, Default)]
+/// Where to look for the library, and whose.
+#[derive(Clone, Debug)]
 struct Places {
+    platform: Platform,
     explicit: Option<PathBuf>,
     executable_dir: Option<PathBuf>,
     data_dir: Option<PathBuf>,
@@ -67,9 +70,10 @@ impl Places {
         let non_empty =
             |path: OsString| Some(PathBuf::from(path)).filter(|path| !path.as_os_str().is_empty());
         Self {
+            platform: Platform::HERE,
             explicit: env::var_os("ORT_DYLIB_PATH").and_then(non_empty),
             executable_dir: env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned())),
-            data_dir: install::data_dir().ok(),
+            data_dir: platform::data_dir().ok(),
         }
     }
 
@@ -78,8 +82,16 @@ impl Places {
             return Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
         }
         let beside = self.executable_dir.iter().flat_map(|dir| [dir.join("lib"), dir.clone()]);
-        let installed = self.data_dir.iter().flat_map(|dir| install::installed_dirs(dir));
-        beside.chain(installed).find_map(|dir| install::library_in(&dir))
+        beside.chain(self.installed_dirs()).find_map(|dir| install::library_in(&dir, self.platform))
+    }
+
+    fn installed_dirs(&self) -> impl Iterator<Item = PathBuf> {
+        self.data_dir.iter().flat_map(|dir| install::installed_dirs(dir))
+    }
+
+    /// The directory of an installation that holds the file.
+    fn installation_of(&self, path: &Path) -> Option<PathBuf> {
+        self.installed_dirs().find(|dir| path.starts_with(dir))
     }
 }
 
@@ -100,7 +112,7 @@ pub fn ensure(notify: &dyn Fn(&str)) -> Result<()> {
         if refused {
             return Err(not_installed());
         }
-        notify(&install::describe_download());
+        notify(&install::describe_download()?);
         let installed = install::install(InstallOptions::default())?;
         notify(&format!("installed {}", installed.library.display()));
         Ok(installed.library)
@@ -125,7 +137,7 @@ pub(crate) fn load() -> Result<&'static Library> {
 
 fn not_installed() -> RuntimeError {
     RuntimeError::NotInstalled {
-        remedy: "run `genas runtime install` (it needs python3 with pip), or `genas runtime install --wheel FILE` \
+        remedy: "run `genas runtime install` (it needs Python 3 with pip), or `genas runtime install --wheel FILE` \
                  with a downloaded wheel, or set ORT_DYLIB_PATH to the library"
             .to_owned(),
     }
@@ -159,7 +171,7 @@ fn open(path: PathBuf, places: &Places) -> Result<Library> {
     let builder = ort::init_from(&path).map_err(|error| fail(reason(&error)))?;
     let environment =
         builder.with_name("genas").with_telemetry(false).build().map_err(|error| fail(error.to_string()))?;
-    let version = version_of(&path);
+    let version = version_of(&path, places);
     Ok(Library { path, version, environment })
 }
 
@@ -178,32 +190,46 @@ fn reason(error: &ort::LoadDynamicError) -> String {
 }
 
 fn remedy_for(path: &Path, places: &Places) -> String {
-    let installed = places.data_dir.iter().flat_map(|dir| install::installed_dirs(dir));
     if places.explicit.is_some() {
         return "set ORT_DYLIB_PATH to the file of an ONNX Runtime library, or unset it to use the one that genas \
                 installs"
             .to_owned();
     }
-    match installed.into_iter().find(|dir| path.starts_with(dir)) {
-        Some(dir) => format!("delete {} and run `genas runtime install` again", dir.display()),
-        None => format!("replace or delete {}, or set ORT_DYLIB_PATH to another library", path.display()),
+    // Windows does not say which library is missing; ONNX Runtime needs one that not every machine has.
+    let redistributable = if places.platform.is_windows() {
+        "install the Microsoft Visual C++ Redistributable; if that is not it, "
+    } else {
+        ""
+    };
+    match places.installation_of(path) {
+        Some(dir) => {
+            format!("{redistributable}delete {} and run `genas runtime install` again", dir.display())
+        }
+        None => format!(
+            "{redistributable}replace or delete {}, or set ORT_DYLIB_PATH to another library",
+            path.display()
+        ),
     }
 }
 
-/// The release, from the name that the file (or what it links to) bears, else as far as the library tells.
-fn version_of(path: &Path) -> String {
+/// The release, from the name that the file (or what it links to) bears, or because genas installed it, else
+/// as far as the library tells.
+fn version_of(path: &Path, places: &Places) -> String {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let name = real.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let looks_like_release = |text: &&str| text.split('.').count() == 3 && text.split('.').all(is_number);
-    let from_name = name
-        .strip_prefix("libonnxruntime.")
-        .map(|rest| rest.strip_prefix("so.").or_else(|| rest.strip_suffix(".dylib")).unwrap_or(rest))
-        .filter(looks_like_release);
-    match (from_name, ort::util::probe(path)) {
-        (Some(release), _) => release.to_owned(),
-        (None, Some(minor)) => format!("1.{minor}"),
-        (None, None) => VERSION.to_owned(),
+    if let Some(release) = release_in(&name) {
+        return release.to_owned();
     }
+    if places.installation_of(path).is_some() {
+        return VERSION.to_owned(); // the file on Windows has no number in its name
+    }
+    ort::util::probe(path).map_or_else(|| VERSION.to_owned(), |minor| format!("1.{minor}"))
+}
+
+fn release_in(name: &str) -> Option<&str> {
+    let rest = name.strip_prefix("libonnxruntime.")?;
+    let text = rest.strip_prefix("so.").or_else(|| rest.strip_suffix(".dylib"))?;
+    (text.split('.').count() == 3 && text.split('.').all(is_number)).then_some(text)
 }
 
 fn is_number(text: &str) -> bool {
@@ -222,13 +248,17 @@ mod tests {
         path
     }
 
+    fn nowhere(platform: Platform) -> Places {
+        Places { platform, explicit: None, executable_dir: None, data_dir: None }
+    }
+
     #[test]
     fn an_explicit_path_precedes_the_executables_directory_and_that_the_data_directory() {
         let dir = tempfile::tempdir().unwrap();
         let mut places = Places {
-            explicit: None,
             executable_dir: Some(dir.path().join("bin")),
             data_dir: Some(dir.path().join("data")),
+            ..nowhere(Platform::LINUX_X86_64)
         };
         assert_eq!(places.locate(), None);
 
@@ -260,7 +290,7 @@ mod tests {
             (dir.path().to_owned(), "it is not a file"),
             (text, ""),
         ] {
-            let places = Places { explicit: Some(path.clone()), ..Places::default() };
+            let places = Places { explicit: Some(path.clone()), ..nowhere(Platform::HERE) };
             let message = open(places.locate().unwrap(), &places).unwrap_err().to_string();
             for part in [&path.display().to_string(), reason, "ORT_DYLIB_PATH"] {
                 assert!(message.contains(part), "{message}");
@@ -269,12 +299,50 @@ mod tests {
     }
 
     #[test]
+    fn only_this_systems_library_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let installed = format!("onnxruntime/{VERSION}");
+        for name in ["libonnxruntime.so.1.31.1", "libonnxruntime.1.31.1.dylib", "onnxruntime.dll"] {
+            touch(dir.path().join(&installed).join(name));
+        }
+        for (platform, name) in [
+            (Platform::LINUX_AARCH64, "libonnxruntime.so.1.31.1"),
+            (Platform::MACOS_ARM64, "libonnxruntime.1.31.1.dylib"),
+            (Platform::WINDOWS_X86_64, "onnxruntime.dll"),
+        ] {
+            let places = Places { data_dir: Some(dir.path().to_owned()), ..nowhere(platform) };
+            let library = places.locate().unwrap();
+            assert_eq!(library, dir.path().join(&installed).join(name));
+            assert_eq!(version_of(&library, &places), VERSION);
+        }
+    }
+
+    #[test]
+    fn the_release_is_read_from_the_files_name() {
+        for (name, release) in [
+            ("libonnxruntime.so.1.24.0", Some("1.24.0")),
+            ("libonnxruntime.1.24.0.dylib", Some("1.24.0")),
+            ("libonnxruntime.so.1", None),
+            ("libonnxruntime.so", None),
+            ("libonnxruntime.dylib", None),
+            ("libonnxruntime.so.1.24.x", None),
+            ("onnxruntime.dll", None),
+        ] {
+            assert_eq!(release_in(name), release, "{name}");
+        }
+    }
+
+    #[test]
     fn a_broken_installed_library_is_to_be_installed_again() {
         let dir = tempfile::tempdir().unwrap();
-        let places = Places { data_dir: Some(dir.path().to_owned()), ..Places::default() };
-        touch(dir.path().join(format!("onnxruntime/{VERSION}/libonnxruntime.so.{VERSION}")));
+        let places = Places { data_dir: Some(dir.path().to_owned()), ..nowhere(Platform::LINUX_X86_64) };
+        let library = touch(dir.path().join(format!("onnxruntime/{VERSION}/libonnxruntime.so.{VERSION}")));
         let message = open(places.locate().unwrap(), &places).unwrap_err().to_string();
         assert!(message.contains("delete"), "{message}");
         assert!(message.ends_with("run `genas runtime install` again"), "{message}");
+        assert!(!message.contains("Redistributable"), "{message}");
+
+        let remedy = remedy_for(&library, &Places { platform: Platform::WINDOWS_X86_64, ..places });
+        assert!(remedy.starts_with("install the Microsoft Visual C++ Redistributable; "), "{remedy}");
     }
 }

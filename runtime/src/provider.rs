@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Result, RuntimeError},
-    install::VERSION,
     library::{self, Library},
+    wheels::VERSION,
 };
 
 /// Where ONNX Runtime is to compute. Reads and prints as `auto`, `cpu`, `cuda:N` or `tensorrt`.
