@@ -66,6 +66,11 @@ impl Platform {
             "install Python with pip (Debian: `apt install python3-pip`)"
         }
     }
+
+    /// The environment variable that names folders of shared libraries.
+    pub(crate) fn library_path_variable(self) -> &'static str {
+        if self.is_windows() { "PATH" } else { "LD_LIBRARY_PATH" }
+    }
 }
 
 impl fmt::Display for Platform {

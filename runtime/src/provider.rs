@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{Result, RuntimeError},
     library::{self, Library},
+    platform::Platform,
     wheels::VERSION,
 };
 
@@ -140,6 +141,15 @@ fn preflight(provider: Provider, library: &Library) -> Result<()> {
     if built_in.unwrap_or(false) {
         return Ok(());
     }
+    // genas's own build for Linux aarch64 is one of these.
+    if provider == Provider::TensorRt && ep::CUDA::is_available().unwrap_or(false) {
+        return Err(RuntimeError::Provider {
+            provider: provider.to_string(),
+            reason: format!("the ONNX Runtime at {} was built without TensorRT", library.path().display()),
+            remedy: "use `--provider cuda`, or set ORT_DYLIB_PATH to a library that was built with TensorRT"
+                .to_owned(),
+        });
+    }
     Err(RuntimeError::Provider {
         provider: provider.to_string(),
         reason: format!("the ONNX Runtime at {} was built without CUDA", library.path().display()),
@@ -163,17 +173,18 @@ fn cuda_driver() -> Result<(), &'static str> {
 /// Turns ONNX Runtime's reason for refusing a provider into an error with a remedy.
 pub(crate) fn unavailable(provider: Provider, reason: &str) -> RuntimeError {
     let reason = tidy(reason);
-    let missing_library =
-        reason.contains("cannot open shared object file") || reason.contains("Failed to load");
+    // The last is what ONNX Runtime says on Windows.
+    let missing_library = ["cannot open shared object file", "Failed to load", "Error loading"]
+        .iter()
+        .any(|sign| reason.contains(sign));
+    let path = Platform::HERE.library_path_variable();
     let remedy = match (provider, missing_library) {
-        (Provider::TensorRt, true) => {
-            "install TensorRT 10 with CUDA 13 and cuDNN 9 and put their libraries on LD_LIBRARY_PATH, or use \
-             `--provider cuda`"
-                .to_owned()
-        }
+        (Provider::TensorRt, true) => format!(
+            "install TensorRT 10 with CUDA 13 and cuDNN 9 and put their libraries on {path}, or use `--provider cuda`"
+        ),
         (_, true) => format!(
             "install CUDA 13 and cuDNN 9 (for instance `pip install 'onnxruntime-gpu[cuda,cudnn]=={VERSION}'`) and put \
-             their libraries on LD_LIBRARY_PATH, or use `--provider cpu`"
+             their libraries on {path}, or use `--provider cpu`"
         ),
         (_, false) => {
             "see `nvidia-smi` for the devices and their free memory, or use `--provider cpu`".to_owned()
@@ -236,6 +247,22 @@ mod tests {
              libcublasLt.so.13: cannot open shared object file: No such file or directory: install CUDA 13 and cuDNN 9 \
              (for instance `pip install 'onnxruntime-gpu[cuda,cudnn]==1.31.1'`) and put their libraries on \
              LD_LIBRARY_PATH, or use `--provider cpu`"
+                .replace("LD_LIBRARY_PATH", Platform::HERE.library_path_variable())
         );
+    }
+
+    #[test]
+    fn a_missing_library_is_recognised_on_every_system() {
+        let windows = r#"Error loading "C:\genas\onnxruntime_providers_cuda.dll" which depends on "cublasLt64_13.dll" which is missing."#;
+        for (reason, missing) in [
+            (windows, true),
+            ("libcudnn.so.9: cannot open shared object file", true),
+            ("CUDA failure 100: no CUDA-capable device is detected", false),
+        ] {
+            for provider in [Provider::Cuda(0), Provider::TensorRt] {
+                let message = unavailable(provider, reason).to_string();
+                assert_eq!(message.contains(Platform::HERE.library_path_variable()), missing, "{message}");
+            }
+        }
     }
 }
