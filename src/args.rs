@@ -158,14 +158,17 @@ pub struct RuntimeArgs {
 pub enum RuntimeAction {
     /// Installs the pinned ONNX Runtime, checked by its SHA-256, for this user
     ///
-    /// Verbs that need it do the same on first use, unless GENAS_NO_INSTALL=1 is set.
+    /// Verbs that need it do the same on first use, unless GENAS_NO_INSTALL=1 is set. There are builds for
+    /// Linux (x86-64, aarch64), macOS (arm64) and Windows (x86-64, arm64), with CUDA for Linux and for
+    /// Windows x86-64. It goes to ~/.local/share/genas (XDG_DATA_HOME counts), on Windows to
+    /// %LOCALAPPDATA%\genas; GENAS_HOME names another directory.
     #[command(after_help = "\
 Examples:
   genas runtime install                       through pip, the release that genas pins
-  genas runtime install --cuda                with the CUDA and TensorRT providers
+  genas runtime install --cuda                the build for NVIDIA GPUs
   genas runtime install --wheel FILE.whl      from a downloaded wheel, without a network")]
     Install {
-        /// With the CUDA and TensorRT providers
+        /// With the CUDA and TensorRT providers (on Linux aarch64, CUDA only)
         #[arg(long)]
         cuda: bool,
         /// A downloaded wheel instead of a download
