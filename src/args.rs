@@ -406,9 +406,23 @@ pub struct RetrainArgs {
     pub set: Vec<String>,
 }
 
+/// How the images that a checkpoint was trained on were normalised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NormalizationArg {
+    /// Not at all: colours from 0 to 1, as the published GeNAS code trains on ImageNet
+    None,
+    /// By ImageNet's mean and standard deviation, as DARTS and PC-DARTS train on ImageNet
+    Imagenet,
+    /// By CIFAR-10's, as DARTS trains from scratch
+    Cifar10,
+    /// By CIFAR-100's
+    Cifar100,
+}
+
 /// Reads a PyTorch checkpoint and writes safetensors
 ///
-/// Takes the published checkpoints of GeNAS and of DARTS; PyTorch is not needed.
+/// Takes the published checkpoints of GeNAS and of DARTS; PyTorch is not needed. A checkpoint does not say how its
+/// images were normalised, and a wrong normalisation costs accuracy: see --normalization.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -432,6 +446,9 @@ pub struct ImportArgs {
     /// Number of cells [default: 14 for imagenet, 20 for cifar]
     #[arg(long, value_name = "L", value_parser = count(1, 1000))]
     pub layers: Option<usize>,
+    /// How its images were normalised [default: none for imagenet; for cifar cifar10, with 100 classes cifar100]
+    #[arg(long, value_enum)]
+    pub normalization: Option<NormalizationArg>,
     /// File to write
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,

@@ -3,15 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use genas_data::Normalization;
 use genas_export::ModelInfo;
 use genas_net::{EvalNet, Network, NetworkKind, Weights, read_weights};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-
-/// ImageNet's, which published networks were trained with.
-pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// ImageNet's.
-pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// A trained network of one genotype.
 pub struct Trained {
@@ -54,8 +50,8 @@ fn info(net: &EvalNet, extra: &Map<String, Value>, path: &Path) -> Result<ModelI
     Ok(ModelInfo {
         class_names: entry(extra, "class_names")?
             .unwrap_or_else(|| (0..net.classes).map(|n| format!("class_{n}")).collect()),
-        mean: entry(extra, "mean")?.unwrap_or(IMAGENET_MEAN),
-        std: entry(extra, "std")?.unwrap_or(IMAGENET_STD),
+        mean: entry(extra, "mean")?.unwrap_or(Normalization::IMAGENET.mean),
+        std: entry(extra, "std")?.unwrap_or(Normalization::IMAGENET.std),
         input_size: entry(extra, "input_size")?.unwrap_or_else(|| EvalNet::default_image_size(net.kind)),
         training_data: entry(extra, "training_data")?.unwrap_or_else(|| unknown.to_owned()),
         source_run: entry(extra, "source_run")?.unwrap_or_else(|| path.display().to_string()),

@@ -153,7 +153,8 @@ fn files_that_are_not_what_they_should_be() {
     for (rest, remedy) in [
         (&["--features", "relu"][..], "--kind backbone"),
         (&["--fp16-io"][..], "--precision fp16"),
-        (&["--precision", "int8"][..], "not built yet"),
+        (&["--precision", "int8"][..], "--calibrate DIR"),
+        (&["--calibrate", "images"][..], "--precision int8"),
     ] {
         fails(&[&export[..], rest].concat(), 1, &[remedy]);
     }

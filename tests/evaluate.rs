@@ -1,5 +1,5 @@
-//! `genas evaluate` and `genas bench --csv` from outside, on the generated data set in the layouts of ImageNet-V2
-//! and -A.
+//! `genas evaluate`, `genas bench --csv` and `genas export --precision int8` from outside, on the generated data set
+//! in the layouts of CIFAR-10, ImageNet-V2 and -A.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
@@ -114,6 +114,8 @@ fn several_models_on_several_sets() {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines.len() == 4 && lines[0].starts_with("| model") && !lines[0].contains("AUPR"), "{text}");
 
+    integers(place);
+
     // The second set is not there: nothing is computed for the first.
     let output = genas(
         place,
@@ -140,4 +142,50 @@ fn several_models_on_several_sets() {
     let first = written.lines().next().unwrap();
     assert_eq!(first, "model,provider,batch,median_ms,p95_ms,images_per_second,runs");
     assert_eq!(written.lines().count(), 1 + bench["rows"].as_array().unwrap().len());
+}
+
+/// An export in 8-bit integers is calibrated with one part of the data and compared with fp32 on another.
+fn integers(place: &Path) {
+    let int8 = |onnx: &str, data: &str, flags: &[&str]| {
+        let export = ["export", "--run", "run", "--precision", "int8", "--onnx", onnx, "--calibrate", data];
+        [&["--json"], &export[..], flags].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let run = |args: &[String]| genas(place, &args.iter().map(String::as_str).collect::<Vec<_>>());
+    let report = |args: &[String]| -> Value {
+        let output = run(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    for (data, images, held_out, flags) in [
+        ("shapes/cifar10", 20, true, &["--accuracy-images", "20"][..]),
+        ("shapes/imagefolder", 20, true, &["--accuracy-images", "20", "--calibration", "entropy"]),
+        ("shapes/imagefolder/val", 20, true, &["--calibration-images", "30", "--accuracy-images", "20"]),
+        ("shapes/imagenet-v2/0", 10, false, &["--activations", "int8", "--dynamic", "none"]),
+    ] {
+        let report = report(&int8("int8.onnx", data, flags));
+        let accuracy = &report["accuracy"];
+        assert_eq!(
+            (&accuracy["images"], &accuracy["held_out"]),
+            (&images.into(), &held_out.into()),
+            "{data}"
+        );
+        assert!(accuracy["agreement"].as_f64().unwrap() > 0.5, "{data}: {report}");
+        // A folder without classes has no accuracy, only agreement.
+        assert_eq!(accuracy["top1_after"].is_f64(), data != "shapes/imagenet-v2/0", "{data}: {report}");
+        assert!(report["integers"]["integer"].as_u64().unwrap() > 0, "{report}");
+    }
+    fs::create_dir(place.join("one")).unwrap();
+    let some = fs::read_dir(place.join("shapes/imagenet-v2/0")).unwrap().next().unwrap().unwrap().path();
+    fs::copy(&some, place.join("one").join(some.file_name().unwrap())).unwrap();
+    fs::create_dir(place.join("nothing")).unwrap();
+    for (args, parts) in [
+        (int8("no.onnx", "one", &[]), &["one", "1 images are too few", "at least 10"][..]),
+        (int8("no.onnx", "nothing", &[]), &["nothing", "empty"]),
+        (int8("no.onnx", "nowhere", &[]), &["nowhere"]),
+    ] {
+        let output = run(&args);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && !place.join("no.onnx").exists(), "{args:?}");
+        assert!(parts.iter().all(|part| error.contains(part)), "{args:?} says: {error}");
+    }
 }
