@@ -3,6 +3,7 @@
 //! [`EvalTransform`] is the common transform of spec 06, section 1: torchvision's `Resize(256)`,
 //! `CenterCrop(224)`, `ToTensor` and `Normalize` on Pillow images.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -164,6 +165,25 @@ impl EvalSource {
         })
     }
 
+    /// Reads some of the images on the calling thread: for callers that are many themselves.
+    pub fn read_here(&self, range: Range<usize>) -> Result<EvalBatch, DataError> {
+        let (items, tables) = (&self.items[range], self.transform.normalization.tables());
+        let len = self.transform.image_len();
+        let mut images = vec![0.0; items.len() * len];
+        for (out, item) in images.chunks_mut(len).zip(items) {
+            self.transform.read_into(&item.path, &tables, out)?;
+        }
+        Ok(Self::batch(items, images))
+    }
+
+    fn batch(items: &[EvalItem], images: Vec<f32>) -> EvalBatch {
+        EvalBatch {
+            names: items.iter().map(|i| i.name.clone()).collect(),
+            labels: items.iter().map(|i| i.label).collect(),
+            images,
+        }
+    }
+
     fn read(&self, b: usize, tables: &[[f32; 256]; 3]) -> Result<EvalBatch, DataError> {
         let start = b * self.batch_size;
         let items = &self.items[start..self.len().min(start + self.batch_size)];
@@ -176,11 +196,7 @@ impl EvalSource {
         if let Some(error) = errors.into_iter().flatten().next() {
             return Err(error);
         }
-        Ok(EvalBatch {
-            names: items.iter().map(|i| i.name.clone()).collect(),
-            labels: items.iter().map(|i| i.label).collect(),
-            images,
-        })
+        Ok(Self::batch(items, images))
     }
 }
 
@@ -213,6 +229,7 @@ mod tests {
         assert_eq!(labels, [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1]);
         let single = source.transform.read(&source.items()[5].path).unwrap();
         assert_eq!(batches[1].images[1200..2400], single);
+        assert_eq!(source.read_here(4..8).unwrap(), batches[1]);
         let one = source.with_workers(Workers::new(1));
         assert_eq!(batches, one.batches().map(Result::unwrap).collect::<Vec<_>>());
     }

@@ -10,7 +10,8 @@ use crate::detection::Detection;
 use crate::error::{Result, TransferError};
 use crate::labels::Matching;
 use crate::model::{Classifier, Preprocessing};
-use crate::plan::{Images, Plan};
+use crate::plan::Plan;
+use crate::scores;
 use crate::sets::EvalSet;
 use crate::tally::Tally;
 
@@ -129,31 +130,18 @@ pub fn evaluate(
 
 impl Plan {
     /// Shows the images to the model, which is the one that was planned with. Reading them and running the model
-    /// overlap.
+    /// overlap. On a CPU the model runs in other sessions of the same file, one for each core.
     pub fn run(&self, classifier: &mut Classifier, progress: &dyn Fn(usize, usize)) -> Result<Evaluation> {
         let provider = classifier.session().provider_used();
-        let mut tally = Tally::new(classifier, &self.labels, self.task);
+        let path = classifier.path().to_owned();
+        let mut tally = Tally::new(&path, &self.labels, self.task);
         progress(0, self.len());
         let started = Instant::now();
-        match &self.images {
-            Images::Resident(set) => {
-                let indices: Vec<usize> = (0..set.len()).collect();
-                for chunk in indices.chunks(self.batch) {
-                    let images = genas_data::normalized(set, chunk);
-                    let named = chunk.iter().map(|&i| (i.to_string(), usize::from(set.labels[i])));
-                    tally.add(&images, self.side, named.collect())?;
-                    progress(tally.n(), self.len());
-                }
-            }
-            Images::Files(source) => {
-                for batch in source.batches() {
-                    let batch = batch?;
-                    let named = batch.names.into_iter().zip(batch.labels).collect();
-                    tally.add(&batch.images, self.side, named)?;
-                    progress(tally.n(), self.len());
-                }
-            }
-        }
+        scores::each(self, classifier, &mut |scores| {
+            tally.add(scores)?;
+            progress(tally.n(), self.len());
+            Ok(())
+        })?;
         let seconds = started.elapsed().as_secs_f64().max(1e-9);
         let Some(outcome) = tally.outcome() else {
             return Err(TransferError::Request("the data set holds no image".to_owned()));

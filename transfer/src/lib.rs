@@ -24,6 +24,7 @@ pub mod labels;
 pub mod model;
 pub mod plan;
 mod samples;
+mod scores;
 pub mod sets;
 mod tally;
 

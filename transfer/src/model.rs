@@ -51,6 +51,8 @@ const LOGITS: &str = "logits";
 pub struct Classifier {
     path: PathBuf,
     session: Session,
+    /// Threads of the session; 0 for all cores.
+    threads: usize,
     info: ModelInfo,
     /// `None` where any number of images may be run at once.
     fixed_batch: Option<usize>,
@@ -112,7 +114,20 @@ impl Classifier {
                 s = sizes.0
             ));
         }
-        Ok(Self { path: path.to_owned(), session, info, fixed_batch: batch, side: sizes.0 })
+        let (path, threads) = (path.to_owned(), options.intra_threads);
+        Ok(Self { path, session, threads, info, fixed_batch: batch, side: sizes.0 })
+    }
+
+    /// The same model in another session.
+    pub(crate) fn again(&self, options: &SessionOptions) -> Result<Self> {
+        let session = Session::from_file(&self.path, options)?;
+        let (path, info, threads) = (self.path.clone(), self.info.clone(), options.intra_threads);
+        Ok(Self { path, session, threads, info, fixed_batch: self.fixed_batch, side: self.side })
+    }
+
+    /// Threads of the session; 0 for all cores.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
     }
 
     /// The number of scores that the model gives to an image.

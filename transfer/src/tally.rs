@@ -1,15 +1,17 @@
 //! Counts as the images go by.
 
+use std::path::Path;
+
 use crate::detection::Detection;
 use crate::error::{Result, TransferError};
 use crate::evaluate::{Outcome, Prediction};
 use crate::labels::LabelMap;
-use crate::model::Classifier;
 use crate::plan::Task;
+use crate::scores::Scores;
 
 /// Counts, scores and predictions so far.
 pub(crate) struct Tally<'a> {
-    classifier: &'a mut Classifier,
+    model: &'a Path,
     labels: &'a LabelMap,
     task: Task,
     hits1: usize,
@@ -21,25 +23,25 @@ pub(crate) struct Tally<'a> {
 }
 
 impl<'a> Tally<'a> {
-    pub(crate) fn new(classifier: &'a mut Classifier, labels: &'a LabelMap, task: Task) -> Self {
+    pub(crate) fn new(model: &'a Path, labels: &'a LabelMap, task: Task) -> Self {
         let (strange, known) = (Vec::new(), Vec::new());
-        Self { classifier, labels, task, hits1: 0, hits5: 0, strange, known, predictions: Vec::new() }
+        Self { model, labels, task, hits1: 0, hits5: 0, strange, known, predictions: Vec::new() }
     }
 
     pub(crate) fn n(&self) -> usize {
         self.predictions.len()
     }
 
-    /// Names and labels of the images of one run.
-    pub(crate) fn add(&mut self, images: &[f32], side: usize, named: Vec<(String, usize)>) -> Result<()> {
-        let all = self.classifier.logits(images, named.len(), side)?;
+    /// Counts some images.
+    pub(crate) fn add(&mut self, scores: Scores) -> Result<()> {
+        let Scores { named, logits: all } = scores;
         let classes = (all.len() / named.len().max(1)).max(1);
         let mut counted = Vec::new();
         for ((file, label), logits) in named.into_iter().zip(all.chunks_exact(classes)) {
             if logits.iter().any(|v| !v.is_finite()) {
                 return Err(TransferError::Request(format!(
                     "{}: a score of {file} is not a finite number; the model is damaged, or its precision too low",
-                    self.classifier.path().display()
+                    self.model.display()
                 )));
             }
             let class = self.labels.class(label);
