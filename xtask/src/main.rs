@@ -1,7 +1,10 @@
 //! Developers' tasks: `cargo xtask check` before a change is handed in.
 
+mod interop;
+
 use anyhow::{Context, Result, bail};
 use std::env;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -11,7 +14,8 @@ Usage: cargo xtask TASK
   check   lint, then test: what must pass before a change is handed in
   lint    formatting, clippy and documentation, warnings denied
   test    all tests
-  cuda    compiles with the feature `cuda` (no GPU or CUDA toolkit needed)";
+  cuda    compiles with the feature `cuda` (no GPU or CUDA toolkit needed)
+  interop burn-onnx and onnxsim use our ONNX files (builds burn a second time, minutes)";
 
 /// One command; stops the task if it fails.
 struct Step {
@@ -22,6 +26,10 @@ struct Step {
 impl Step {
     const fn new(args: &'static [&'static str]) -> Self {
         Self { args, env: &[] }
+    }
+
+    fn run(&self) -> Result<()> {
+        run(cargo().args(self.args).envs(self.env.iter().copied()))
     }
 }
 
@@ -36,11 +44,12 @@ const CUDA: Step = Step::new(&["check", "--features", "cuda"]);
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let steps: Vec<&Step> = match args.as_slice() {
-        ["check"] => LINT.iter().chain([&TEST]).collect(),
-        ["lint"] => LINT.iter().collect(),
-        ["test"] => vec![&TEST],
-        ["cuda"] => vec![&CUDA],
+    let outcome = match args.as_slice() {
+        ["check"] => LINT.iter().chain([&TEST]).try_for_each(Step::run),
+        ["lint"] => LINT.iter().try_for_each(Step::run),
+        ["test"] => TEST.run(),
+        ["cuda"] => CUDA.run(),
+        ["interop"] => interop::interop(),
         ["help" | "-h" | "--help"] => {
             eprintln!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -50,7 +59,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match steps.into_iter().try_for_each(run) {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -59,17 +68,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(step: &Step) -> Result<()> {
-    let shown = format!("cargo {}", step.args.join(" "));
+/// The cargo that runs this: cargo sets CARGO for its programs, so the toolchain stays the caller's.
+fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Says what runs, waits for it, says how long it took.
+fn run(command: &mut Command) -> Result<()> {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
+    let args = command.get_args().map(|arg| arg.to_string_lossy());
+    let shown = std::iter::once(program).chain(args).collect::<Vec<_>>().join(" ");
     eprintln!("== {shown}");
     let start = Instant::now();
-    // Cargo sets CARGO for the programs that it runs, so the toolchain stays the caller's.
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(step.args)
-        .envs(step.env.iter().copied())
-        .status()
-        .with_context(|| format!("cannot start {shown}"))?;
+    let status = command.status().with_context(|| format!("cannot start {shown}"))?;
     if !status.success() {
         bail!("{shown}: {status}");
     }
