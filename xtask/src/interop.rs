@@ -29,6 +29,7 @@ pub fn interop() -> Result<()> {
         fs::remove_dir_all(&models).with_context(|| format!("cannot empty {}", models.display()))?;
     }
     run(cargo(&["run", "-p", "genas-interop", "--"]).arg(&models))?;
+    run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     run(&mut cargo(&["test", "--workspace"]))?;
 
     let venv = target.join("venv");
