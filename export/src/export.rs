@@ -13,7 +13,7 @@ use crate::options::{ExportOptions, GraphOptions, ModelKind, Precision};
 use crate::proto::{ModelProto, StringStringEntryProto};
 use crate::quantize::{IntegerShare, integer_share, to_int8};
 use crate::sidecar::{self, sidecar_path};
-use crate::verify::{Parity, Reference, compare, open_bytes, open_file};
+use crate::verify::{Parity, Reference, check_weights, compare, open_bytes, open_file};
 use genas_net::{EvalNet, Weights, atomic_write};
 use genas_runtime::Port;
 use prost::Message;
@@ -70,6 +70,7 @@ pub fn export_model(
     if let (ModelKind::Backbone(_), Some(problem)) = (options.kind, net.backbone_problem()) {
         return Err(ExportError::NoBackbone(problem));
     }
+    check_weights(net, options.kind, weights)?;
     let sidecar = sidecar_path(path);
     sidecar::check_free(&sidecar)?;
     let mut options = options.clone();

@@ -36,6 +36,13 @@ impl ChannelAffine {
         f32_bytes(&scaled)
     }
 
+    /// Of the first half of the channels, and of the second.
+    pub fn halves(mut self) -> [Self; 2] {
+        let half = self.scale.len() / 2;
+        let second = Self { scale: self.scale.split_off(half), shift: self.shift.split_off(half) };
+        [self, second]
+    }
+
     /// The convolution's bias.
     pub fn bias(&self) -> Vec<f32> {
         self.shift.iter().map(|&b| b as f32).collect()

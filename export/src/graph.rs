@@ -3,13 +3,14 @@
 //! - Nodes are named by scope (`/cells.3/edges.7/sep_conv_3x3/depthwise1`), initializers like the
 //!   parameters (`cells.3.edges.7.sep_conv_3x3.depthwise1.weight`), so that a file can be read, and
 //!   weights read back from it ([`weights_from_onnx`](crate::weights_from_onnx)).
-//! - FactorizedReduce is one 2x2 convolution of stride 2, padded at the bottom and the right, with
-//!   `conv_1` in tap (0, 0) and `conv_2` in tap (1, 1): the same numbers as the two shifted
-//!   convolutions, for odd sizes too, without Slice and Concat.
+//! - FactorizedReduce is written without slices, see [`factorized_reduce`].
 //! - With [`GraphOptions::fold_bn`] a convolution is only written when something reads it: a
 //!   BatchNorm takes it over with scaled weights, anything else gets it as it is.
+//! - A concatenation too is only written when it is read, and where only its ReLU is, the parts are rectified
+//!   instead of the whole: most of them are already, and ONNX Runtime fuses the rest with what computes them.
 //! - The same input gives the same bytes.
 
+mod factorized_reduce;
 mod interpreter;
 
 use crate::error::{ExportError, Result};
@@ -20,7 +21,8 @@ use crate::proto::{
     OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
     ValueInfoProto, f32_bytes, ir_version,
 };
-use genas_net::{Pool, Weights};
+pub(crate) use factorized_reduce::ODD_PIXELS;
+use genas_net::{Interpreter, Pool, Weights};
 use prost::Message;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -53,6 +55,14 @@ enum Producer {
     Node(usize),
     /// A convolution that is written when something reads it.
     Deferred(Rc<Convolution>),
+    /// A concatenation that is written when something reads it.
+    Concat(Rc<Concat>),
+}
+
+/// A concatenation of channels before it is written.
+struct Concat {
+    node_path: String,
+    parts: Vec<Value>,
 }
 
 /// A convolution before it is written.
@@ -69,6 +79,18 @@ struct Convolution {
     pads: [usize; 4],
     dilation: usize,
     groups: usize,
+}
+
+impl Convolution {
+    fn attributes(&self) -> Vec<AttributeProto> {
+        vec![
+            AttributeProto::ints("kernel_shape", &self.weight_shape[2..]),
+            AttributeProto::ints("strides", &self.strides),
+            AttributeProto::ints("pads", &self.pads),
+            AttributeProto::ints("dilations", &[self.dilation; 2]),
+            AttributeProto::int("group", self.groups),
+        ]
+    }
 }
 
 /// Where a convolution's weights come from.
@@ -185,9 +207,18 @@ impl<'w> OnnxGraph<'w> {
 
     /// A value's name, for a node that reads it.
     fn read(&mut self, value: Value) -> String {
-        if let Producer::Deferred(convolution) = &self.values[value.0].producer {
-            let convolution = Rc::clone(convolution);
-            let (name, node) = self.write_convolution(&convolution, None);
+        let written = match &self.values[value.0].producer {
+            Producer::Deferred(convolution) => {
+                let convolution = Rc::clone(convolution);
+                Some(self.write_convolution(&convolution, None))
+            }
+            Producer::Concat(concat) => {
+                let concat = Rc::clone(concat);
+                Some(self.write_concat(&concat, &concat.parts))
+            }
+            Producer::Input | Producer::Node(_) => None,
+        };
+        if let Some((name, node)) = written {
             self.values[value.0].name = name;
             self.values[value.0].producer = Producer::Node(node);
         }
@@ -331,7 +362,13 @@ impl<'w> OnnxGraph<'w> {
         convolution: &Convolution,
         fold: Option<(&str, ChannelAffine)>,
     ) -> (String, usize) {
-        let Convolution { path, weight_shape: shape, strides, pads, dilation, groups, .. } = convolution;
+        let fold = match (&convolution.source, fold) {
+            (WeightSource::FactorizedReduce(names), Some(fold)) => {
+                return self.write_in_halves(convolution, names, fold);
+            }
+            (_, fold) => fold,
+        };
+        let Convolution { path, weight_shape: shape, .. } = convolution;
         let weights = self.convolution_weights(convolution);
         let name = format!("{path}.weight");
         let mut inputs = vec![self.read(convolution.input)];
@@ -344,14 +381,22 @@ impl<'w> OnnxGraph<'w> {
                 inputs.push(self.initializer(&content, bias, &shape[..1], || f32_bytes(&affine.bias())));
             }
         }
-        let attributes = vec![
-            AttributeProto::ints("kernel_shape", &shape[2..]),
-            AttributeProto::ints("strides", strides),
-            AttributeProto::ints("pads", pads),
-            AttributeProto::ints("dilations", &[*dilation; 2]),
-            AttributeProto::int("group", *groups),
-        ];
-        self.node("Conv", convolution.node_name.clone(), inputs, attributes)
+        self.node("Conv", convolution.node_name.clone(), inputs, convolution.attributes())
+    }
+
+    /// Writes a concatenation of these values in another's place.
+    fn write_concat(&mut self, concat: &Concat, parts: &[Value]) -> (String, usize) {
+        let inputs = parts.iter().map(|part| self.read(*part)).collect();
+        self.node("Concat", format!("{}/concat", concat.node_path), inputs, vec![axis(1)])
+    }
+
+    /// The rectified parts of a concatenation, concatenated.
+    fn rectified_parts(&mut self, concat: &Concat) -> (String, usize) {
+        // The parts' own scope: whoever reads the result does not own them.
+        let own = std::mem::replace(&mut self.node_path, concat.node_path.clone());
+        let parts: Vec<Value> = concat.parts.iter().map(|part| self.relu(part)).collect();
+        self.node_path = own;
+        self.write_concat(concat, &parts)
     }
 
     /// A convolution that was met: written now, or when it is read if BatchNorms are folded.
@@ -395,6 +440,10 @@ impl<'w> OnnxGraph<'w> {
         let input = self.read(x);
         self.layer(op_type, name, vec![input], attributes, (self.values[x.0].channels, size))
     }
+}
+
+fn axis(axis: usize) -> AttributeProto {
+    AttributeProto::int("axis", axis)
 }
 
 /// A float tensor's declaration.

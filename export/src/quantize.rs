@@ -9,10 +9,12 @@
 //! Runtimes fuse the pairs with the layers between them. What they ask of the parameters, they get:
 //! - a value that only a ReLU reads has the ReLU's range: what is cut off is what the ReLU would cut off, and
 //!   with an unsigned type the ReLU is part of the rounding;
-//! - pooling by maxima and flattening only move numbers: their output has their input's parameters.
+//! - pooling by maxima, flattening and picking odd pixels only move numbers: their output has their input's
+//!   parameters.
 
 use crate::calibrate::{Calibration, Range};
 use crate::error::{ExportError, Result};
+use crate::graph::ODD_PIXELS;
 use crate::options::Activations;
 use crate::proto::{AttributeProto, DataType, GraphProto, ModelProto, NodeProto, TensorProto, f32_bytes};
 use crate::verify::optimized;
@@ -124,7 +126,11 @@ impl<'c> Quantizer<'c> {
         let inputs = self.old.input.iter().map(|input| (input.name.as_str(), None));
         let computed = self.old.node.iter().map(|node| (node.output[0].as_str(), Some(node)));
         for (value, node) in inputs.chain(computed) {
-            let moved = node.filter(|node| matches!(node.op_type.as_str(), "MaxPool" | "Flatten"));
+            let moved = node.filter(|node| match node.op_type.as_str() {
+                "MaxPool" | "Flatten" => true,
+                "Conv" => node.input[1].starts_with(ODD_PIXELS),
+                _ => false,
+            });
             let own = match moved {
                 Some(node) => parameters[&node.input[0]],
                 None => {
@@ -261,6 +267,9 @@ impl<'c> Quantizer<'c> {
             self.initializer(format!("{name}_zero_point"), data_type, &[scales.len()], zeros),
         ];
         let output = format!("{name}_dequantized");
+        if !self.written.insert(output.clone()) {
+            return output; // several layers have these weights
+        }
         self.nodes.push(NodeProto {
             op_type: "DequantizeLinear".to_owned(),
             name: format!("/{}/dequantize", name.replace('.', "/")),

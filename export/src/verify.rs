@@ -207,7 +207,6 @@ impl Reference {
         calibration: &Calibration,
         batch: Option<usize>,
     ) -> Result<Self> {
-        check_weights(net, kind, weights)?;
         let Calibration { sample, side, .. } = calibration;
         let len = 3 * side * side;
         let batch = batch.unwrap_or(sample.len() / len);
@@ -285,7 +284,7 @@ pub(crate) fn burn_outputs(
 }
 
 /// Refuses weights that lack what the network reads: burn would panic.
-fn check_weights(net: &EvalNet, kind: ModelKind, weights: &Weights) -> Result<()> {
+pub(crate) fn check_weights(net: &EvalNet, kind: ModelKind, weights: &Weights) -> Result<()> {
     for entry in layout_of(net, kind).entries() {
         let (name, expected) = (entry.name.clone(), entry.shape.clone());
         match weights.layout().get(&name) {

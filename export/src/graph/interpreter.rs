@@ -1,6 +1,6 @@
 //! What each layer of a network's wiring becomes.
 
-use super::{Convolution, FACTORIZED_HALVES, FACTORIZED_REDUCE, OnnxGraph, Producer, Value, WeightSource};
+use super::{Concat, Convolution, OnnxGraph, Producer, Value, WeightSource};
 use crate::fold::ChannelAffine;
 use crate::proto::AttributeProto;
 use genas_net::{BN_EPS, BatchNorm, Conv, Interpreter, Linear, Pool};
@@ -71,9 +71,21 @@ impl Interpreter for OnnxGraph<'_> {
         if let Some(rectified) = self.values[x.0].relu {
             return rectified;
         }
-        let input = self.read(*x);
-        let info = &self.values[x.0];
-        let rectified = self.layer("Relu", "relu", vec![input], Vec::new(), (info.channels, info.size));
+        let unwritten = match &self.values[x.0].producer {
+            Producer::Concat(concat) => Some(Rc::clone(concat)),
+            _ => None,
+        };
+        let (channels, size) = (self.values[x.0].channels, self.values[x.0].size);
+        let rectified = match unwritten {
+            Some(concat) => {
+                let (name, node) = self.rectified_parts(&concat);
+                self.value(name, Producer::Node(node), channels, size)
+            }
+            None => {
+                let input = self.read(*x);
+                self.layer("Relu", "relu", vec![input], Vec::new(), (channels, size))
+            }
+        };
         self.values[x.0].relu = Some(rectified);
         rectified
     }
@@ -102,29 +114,13 @@ impl Interpreter for OnnxGraph<'_> {
             return *x;
         }
         let channels = xs.iter().map(|x| self.values[x.0].channels).sum();
-        let inputs = xs.iter().map(|x| self.read(*x)).collect();
-        self.layer(
-            "Concat",
-            "concat",
-            inputs,
-            vec![AttributeProto::int("axis", 1)],
-            (channels, self.values[xs[0].0].size),
-        )
+        let concat = Concat { node_path: self.node_path.clone(), parts: xs.to_vec() };
+        self.value(String::new(), Producer::Concat(Rc::new(concat)), channels, self.values[xs[0].0].size)
     }
 
     fn factorized_reduce(&mut self, c_in: usize, c_out: usize, x: &Value) -> Value {
         let size = self.values[x.0].size.map(|size| size.map(|axis| axis.map(|s| s.div_ceil(2))));
-        let convolution = Convolution {
-            path: self.path_of(FACTORIZED_REDUCE),
-            node_name: self.node_name(FACTORIZED_REDUCE),
-            input: *x,
-            weight_shape: [c_out, c_in, 2, 2],
-            source: WeightSource::FactorizedReduce(FACTORIZED_HALVES.map(|half| self.path_of(half))),
-            strides: [2, 2],
-            pads: [0, 0, 1, 1],
-            dilation: 1,
-            groups: 1,
-        };
+        let convolution = self.reduce(c_in, c_out, *x);
         self.convolution(convolution, size)
     }
 

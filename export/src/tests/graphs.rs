@@ -62,6 +62,35 @@ fn folding_leaves_batch_norms_after_pools_only() {
     assert!(graph.initializer.iter().all(|t| !t.name.contains(".running_")));
 }
 
+/// No slices; folded, no kernel is three quarters zeros either.
+#[test]
+fn reductions_have_no_slices() {
+    let mut net = eval_net(NetworkKind::ImageNet, 4, 1);
+    net.genotype = parse_cell("normal: s3(0) s3(1); reduce: sk(0) d5(1)").unwrap();
+    let held = weights(net.layout(), 0);
+    for (options, two_by_two) in [(GraphOptions::square(64), "dense"), (fold(64), "depthwise")] {
+        let graph = classifier_proto(&net, &held, &options).unwrap().graph.unwrap();
+        assert!(graph.node.iter().all(|node| node.op_type != "Slice"));
+        let kernels: Vec<_> =
+            graph.initializer.iter().filter(|t| t.dims.len() == 4 && t.dims[2..] == [2, 2]).collect();
+        assert!(!kernels.is_empty());
+        for kernel in kernels {
+            assert_eq!(kernel.dims[1] == 1, two_by_two == "depthwise", "{two_by_two}: {}", kernel.name);
+        }
+    }
+}
+
+#[test]
+fn parts_are_rectified_and_not_their_concatenation() {
+    let net = eval_net(NetworkKind::Cifar, 5, 1);
+    let graph = classifier_proto(&net, &weights(net.layout(), 0), &fold(32)).unwrap().graph.unwrap();
+    let cells =
+        |node: &&crate::proto::NodeProto| node.op_type == "Concat" && !node.name.contains("factorized");
+    let concats: Vec<_> = graph.node.iter().filter(cells).map(|node| &node.output[0]).collect();
+    assert_eq!(concats.len(), net.layers);
+    assert!(graph.node.iter().all(|node| node.op_type != "Relu" || !concats.contains(&&node.input[0])));
+}
+
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     let net = eval_net(NetworkKind::ImageNet, 4, 2);
