@@ -6,26 +6,40 @@
 
 use anyhow::{Context, Result};
 use burn_onnx::ModelGen;
-use genas_export::export_model;
+use genas_export::{Activations, FEWEST_IMAGES, Method, Precision, calibrate, export_model};
 use genas_interop::{Case, cases, images, info, weights};
 use genas_runtime::Session;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 fn main() -> Result<()> {
     let folder = std::env::args_os().nth(1).context("give the folder to write into")?;
     let folder = Path::new(&folder);
     fs::create_dir_all(folder)?;
     let cases = cases();
-    let files = cases.iter().map(|case| write(folder, case)).collect::<Result<Vec<_>>>()?;
-    import(folder, &files)
+    let mut for_burn = Vec::new();
+    for case in &cases {
+        let file = write(folder, case)?;
+        if case.is_for_burn() {
+            for_burn.push(file);
+        }
+    }
+    import(folder, &for_burn)
 }
 
 /// Writes one model, and what ONNX Runtime computes with it.
 fn write(folder: &Path, case: &Case) -> Result<PathBuf> {
     let onnx = folder.join(case.name).with_extension("onnx");
-    let weights = weights(case.net.layout());
-    export_model(&onnx, &case.net, &weights, &info(&case.net, case.shape[2]), &case.options)?;
+    let (net, weights) = (&case.net, weights(case.net.layout()));
+    let (info, mut options) = (info(net, case.shape[2]), case.options.clone());
+    if options.precision == Precision::Int8 {
+        let some = images([FEWEST_IMAGES, 3, info.input_size, info.input_size]);
+        let (activations, method) = (Activations::Uint8, Method::MinMax);
+        let ranges = calibrate(net, options.kind, &weights, &info, &some, activations, method, &|_, _| ())?;
+        options.calibration = Some(Arc::new(ranges));
+    }
+    export_model(&onnx, net, &weights, &info, &options)?;
     let images = images(case.shape);
     let outputs = Session::from_file(&onnx, &Default::default())?.run_f32(&images, &case.shape)?;
     let values: Vec<f32> = outputs.into_iter().flat_map(|output| output.values).collect();

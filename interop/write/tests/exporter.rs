@@ -9,9 +9,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_onnx::export::{AxisSpec, ExportError, ExportOutput, InputSpec, OnnxExporter, OnnxModel};
-use genas_export::{
-    BACKBONE_OUTPUTS, Dim, GraphOptions, LOGITS, OnnxGraph, OutputParity, PARITY_TOLERANCE, Value,
-};
+use genas_export::{BACKBONE_OUTPUTS, Dim, GraphOptions, LOGITS, OnnxGraph, OutputParity, Precision, Value};
 use genas_interop::{images, network, weights};
 use genas_net::{EvalNet, Feature, Interpreter, Mode, NetworkKind, Tensors, Weights};
 use genas_runtime::{Output, Session};
@@ -47,7 +45,8 @@ fn assert_agree(what: &str, theirs: &[u8], ours: &[u8], shape: [usize; 4]) {
     let (theirs, ours) = (run(theirs, shape), run(ours, shape));
     assert_eq!(theirs.len(), ours.len(), "{what}");
     for (their, our) in theirs.iter().zip(&ours) {
-        let parity = OutputParity::between(&our.name, &their.values, &our.values, PARITY_TOLERANCE);
+        let parity =
+            OutputParity::between(&our.name, &their.values, &our.values, Precision::Fp32.tolerance());
         println!("{what}: {parity:?}");
         assert!(parity.holds(), "{what}: {parity:?}");
         let largest = our.values.iter().fold(0.0f32, |max, v| max.max(v.abs()));
