@@ -562,7 +562,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "P", default_value_t = genas_export::DEFAULT_PERCENTILE, requires = "calibrate")]
     pub percentile: f64,
     /// Images to calibrate with, at most
-    #[arg(long, value_name = "N", default_value = "256", value_parser = count(1, 1_000_000), requires = "calibrate")]
+    #[arg(long, value_name = "N", default_value = "256", value_parser = count(1, 10_000), requires = "calibrate")]
     pub calibration_images: usize,
     /// Other images of --calibrate on which the int8 file is compared with fp32, at most
     #[arg(long, value_name = "N", default_value = "1000", value_parser = count(1, 1_000_000), requires = "calibrate")]
@@ -653,6 +653,9 @@ pub struct EvaluateArgs {
 }
 
 /// Latency and throughput of a model file
+///
+/// Warms up, keeps each thread on a core of its own, and gives the median, the 95th percentile and the images per second
+/// at the median, for each number of images per run.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:

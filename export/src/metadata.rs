@@ -13,6 +13,7 @@
 //! | `channels`, `layers`, `classes` | width of the first cell, number of cells, number of classes |
 //! | `class_names` | JSON array of strings, in the order of the logits; of a backbone, what it was trained to tell apart |
 //! | `input_size` | side of the images that the network was trained for |
+//! | `resize` | length that the shorter side of a picture is resized to, bilinear with antialias, before the centre is cut out |
 //! | `channel_order` | `RGB` |
 //! | `value_range` | `[0, 1]`: range of the pixels before `mean` is subtracted and `std` divides |
 //! | `mean`, `std` | JSON arrays of three numbers |
@@ -72,7 +73,19 @@ pub struct ModelInfo {
     pub source_run: String,
 }
 
+/// Networks for larger images see a part of the picture only.
+const LARGEST_WHOLE: usize = 64;
+
 impl ModelInfo {
+    /// Length of a picture's shorter side before the centre is cut out: 8/7 of the input (256 for 224, spec 06,
+    /// section 1); the input itself up to 64 pixels, as such networks are trained.
+    pub fn resize(&self) -> usize {
+        if self.input_size <= LARGEST_WHOLE {
+            return self.input_size;
+        }
+        (self.input_size as f64 * 256.0 / 224.0).round() as usize
+    }
+
     /// Reads back what [`network_metadata`] wrote.
     pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self> {
         Ok(Self {
@@ -172,6 +185,7 @@ pub fn network_metadata(
         ("classes", net.classes.to_string()),
         ("class_names", serde_json::json!(info.class_names).to_string()),
         ("input_size", info.input_size.to_string()),
+        ("resize", info.resize().to_string()),
         ("channel_order", "RGB".to_owned()),
         ("value_range", "[0, 1]".to_owned()),
         ("mean", triple(info.mean)),

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Metadata whose values are JSON; all others are text.
-pub(crate) const JSON_KEYS: [&str; 14] = [
+pub(crate) const JSON_KEYS: [&str; 15] = [
     "network",
     "genotype_json",
     "channels",
@@ -20,6 +20,7 @@ pub(crate) const JSON_KEYS: [&str; 14] = [
     "classes",
     "class_names",
     "input_size",
+    "resize",
     "mean",
     "std",
     "strides",

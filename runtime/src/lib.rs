@@ -12,6 +12,7 @@
 //! # }
 //! ```
 
+mod affinity;
 mod doctor;
 mod error;
 mod install;
@@ -22,6 +23,7 @@ mod provider;
 mod session;
 mod wheels;
 
+pub use affinity::pinned;
 pub use doctor::{Cpu, Doctor, OnnxRuntime, ProviderStatus};
 pub use error::{Result, RuntimeError};
 pub use install::{InstallOptions, Installed, install};

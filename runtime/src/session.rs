@@ -19,6 +19,7 @@ use ort::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    affinity,
     error::{Result, RuntimeError},
     library::{self, Library},
     provider::{self, Provider, ProviderOptions},
@@ -62,6 +63,9 @@ pub struct SessionOptions {
     /// Whether idle threads of the pool wait for work actively, which is faster while a model runs without
     /// pause and wastes cores otherwise. With one thread there is no pool.
     pub spinning: bool,
+    /// Whether each thread of the pool stays on a core of its own ([`pinned`](crate::pinned) does the same for the
+    /// calling thread). Not where there are more threads than cores.
+    pub pinned: bool,
     /// Whether CUDA may compute in TensorFloat-32, which is faster and less exact.
     pub tf32: bool,
     /// Where to write the graph that runs in the end, as ONNX Runtime rewrote it.
@@ -75,6 +79,7 @@ impl Default for SessionOptions {
             intra_threads: 0,
             optimization: Optimization::All,
             spinning: true,
+            pinned: false,
             tf32: false,
             save_optimized: None,
         }
@@ -478,11 +483,16 @@ fn is_parse_failure(code: ErrorCode, reason: &str) -> bool {
 }
 
 fn prepare(options: &SessionOptions, library: &Library) -> ort::Result<SessionBuilder> {
+    let pool = options.pinned.then(|| affinity::of_pool(options.intra_threads)).flatten();
+    let threads = pool.as_ref().map_or(options.intra_threads, |pool| pool.threads);
     let mut builder = onnx::Session::builder(library.environment())?
         .with_optimization_level(options.optimization.into())?
-        .with_intra_threads(options.intra_threads)?
+        .with_intra_threads(threads)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(options.spinning && options.intra_threads != 1)?;
+    if let Some(pool) = pool {
+        builder = builder.with_config_entry("session.intra_op_thread_affinities", pool.affinities)?;
+    }
     if let Some(path) = &options.save_optimized {
         builder = builder.with_optimized_model_path(path)?;
     }

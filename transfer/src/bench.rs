@@ -67,7 +67,7 @@ fn as_text<S: Serializer>(value: &Provider, serializer: S) -> Result<S::Ok, S::E
     serializer.collect_str(value)
 }
 
-/// Measures a model with images of its own input size. `progress` is told the batch sizes done and
+/// Measures a model with images of its own input size, each thread on a core of its own. `progress` is told the batch sizes done and
 /// all of them.
 ///
 /// ONNX Runtime must be installed ([`genas_runtime::ensure`]).
@@ -75,7 +75,8 @@ pub fn bench(model: &Path, options: &BenchOptions, progress: &dyn Fn(usize, usiz
     // How images are normalised does not matter here.
     let normalised = options.size.map(|_| [1.0; 3]);
     let preprocessing = Preprocessing { mean: normalised, std: normalised, size: options.size };
-    let mut classifier = Classifier::open_any(model, &preprocessing, &options.session)?;
+    let session = SessionOptions { pinned: true, ..options.session.clone() };
+    let mut classifier = Classifier::open_any(model, &preprocessing, &session)?;
     let batches = batches(&classifier, options)?;
     let side = classifier.side();
     let mut rows = Vec::with_capacity(batches.len());
@@ -88,14 +89,18 @@ pub fn bench(model: &Path, options: &BenchOptions, progress: &dyn Fn(usize, usiz
             let started = Instant::now();
             classifier.run(&images, batch, side).map(|_| started.elapsed().as_secs_f64() * 1e3)
         };
-        for _ in 0..options.warm_up {
-            run()?;
-        }
-        let started = Instant::now();
-        let mut times = Vec::new();
-        while times.len() < options.runs.max(1) || started.elapsed().as_secs_f64() < options.seconds {
-            times.push(run()?);
-        }
+        let measure = || -> Result<Vec<f64>> {
+            for _ in 0..options.warm_up {
+                run()?;
+            }
+            let started = Instant::now();
+            let mut times = Vec::new();
+            while times.len() < options.runs.max(1) || started.elapsed().as_secs_f64() < options.seconds {
+                times.push(run()?);
+            }
+            Ok(times)
+        };
+        let mut times = genas_runtime::pinned(measure)?;
         times.sort_unstable_by(f64::total_cmp);
         let median_ms = quantile(&times, 0.5);
         let images_per_second = batch as f64 * 1e3 / median_ms.max(1e-9);

@@ -114,8 +114,9 @@ impl Classifier {
                 s = sizes.0
             ));
         }
-        let (path, threads) = (path.to_owned(), options.intra_threads);
-        Ok(Self { path, session, threads, info, fixed_batch: batch, side: sizes.0 })
+        let (path, threads, side) = (path.to_owned(), options.intra_threads, sizes.0);
+        let info = ModelInfo { input_size: side, ..info };
+        Ok(Self { path, session, threads, info, fixed_batch: batch, side })
     }
 
     /// The same model in another session.

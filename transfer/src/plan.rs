@@ -19,9 +19,6 @@ use crate::labels::LabelMap;
 use crate::model::Classifier;
 use crate::sets::EvalSet;
 
-/// Networks for larger images see a part of the picture only.
-const LARGEST_WHOLE: usize = 64;
-
 /// What is asked of the model's scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
@@ -107,7 +104,7 @@ impl Plan {
             Task::Detect => with_known(&index, options)?,
             _ => items(&index, Some),
         };
-        let transform = transform(classifier.side(), classifier.normalization());
+        let transform = transform(classifier.info());
         let source = EvalSource::new(items, transform, batch)?;
         Ok(Self { images: Images::Files(source), side: transform.crop, batch, labels, task })
     }
@@ -237,12 +234,9 @@ fn with_known(strange: &FolderIndex, options: &EvaluateOptions) -> Result<Vec<Ev
     Ok(all)
 }
 
-/// The preprocessing that a model of this input size was trained for.
-pub(crate) fn transform(crop: usize, normalization: Normalization) -> EvalTransform {
-    if crop <= LARGEST_WHOLE {
-        return EvalTransform { resize: crop, crop, normalization };
-    }
-    EvalTransform { resize: (crop as f64 * 256.0 / 224.0).round() as usize, crop, normalization }
+/// The preprocessing that a model was trained for.
+pub(crate) fn transform(info: &ModelInfo) -> EvalTransform {
+    EvalTransform { resize: info.resize(), crop: info.input_size, normalization: normalization(info) }
 }
 
 /// How a model wants images normalised.

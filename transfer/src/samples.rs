@@ -131,7 +131,7 @@ impl Samples {
 }
 
 fn plan(info: &ModelInfo, items: Vec<EvalItem>, labels: &LabelMap, batch: usize) -> Result<Plan> {
-    let transform = transform(info.input_size, normalization(info));
+    let transform = transform(info);
     let images = Images::Files(EvalSource::new(items, transform, batch)?);
     Ok(Plan { images, side: transform.crop, batch, labels: labels.clone(), task: task(labels) })
 }
