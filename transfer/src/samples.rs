@@ -93,8 +93,11 @@ impl Samples {
             let set: ImageSet = dataset.load(split, 32)?;
             if set.height != info.input_size {
                 return Err(TransferError::Request(format!(
-                    "{} holds {}x{} images, the network takes {}x{1}; give images of its own kind",
-                    set.name, set.height, set.width, info.input_size
+                    "{} holds {}x{} images, the network takes {size}x{size}; give images of its own kind",
+                    set.name,
+                    set.height,
+                    set.width,
+                    size = info.input_size
                 )));
             }
             let set =
