@@ -3,9 +3,8 @@
 
     python3 benches/torch_export.py GENAS OUT [--channels 46] [--classes 1000] [--checkpoint FILE --vectors NPZ]
 
-The network is written here from spec 01-A7, with the module names of the published implementation, for the cells of
-GENAS_FLATNESS_CIFAR100. Random weights go to both: through torch.onnx.export (every exporter that this PyTorch has),
-and through `genas import` and `genas export`. Both files run in onnxruntime, in turns; their logits must agree. With
+The network (torch_network.py) has the cells of GENAS_FLATNESS_CIFAR100. Random weights go to both: through
+torch.onnx.export (every exporter that this PyTorch has), and through `genas import` and `genas export`. Both files run in onnxruntime, in turns; their logits must agree. With
 a published checkpoint and recorded vectors (../shared/reference, 8 channels, 10 classes) the network is first
 shown to be the published one. Needs torch, onnxscript, onnxruntime, numpy.
 """
@@ -16,88 +15,9 @@ import onnxruntime as ort
 import torch
 from torch import nn
 
+from torch_network import Network
+
 CELL = "GENAS_FLATNESS_CIFAR100"
-NORMAL = [("skip_connect", 0), ("sep_conv_5x5", 1), ("sep_conv_3x3", 1), ("sep_conv_3x3", 2),
-          ("sep_conv_3x3", 2), ("sep_conv_5x5", 3), ("sep_conv_3x3", 1), ("dil_conv_5x5", 4)]
-REDUCE = [("dil_conv_3x3", 0), ("skip_connect", 1), ("avg_pool_3x3", 0), ("sep_conv_5x5", 2),
-          ("sep_conv_5x5", 1), ("dil_conv_5x5", 3), ("max_pool_3x3", 1), ("max_pool_3x3", 2)]
-
-
-def conv(c_in, c_out, k, stride=1, padding=0, dilation=1, groups=1):
-    return nn.Conv2d(c_in, c_out, k, stride, padding, dilation, groups, bias=False)
-
-
-class Op(nn.Module):
-    def __init__(self, *layers):
-        super().__init__()
-        self.op = nn.Sequential(*layers)
-
-    def forward(self, x):
-        return self.op(x)
-
-
-class FactorizedReduce(nn.Module):
-    def __init__(self, c_in, c_out):
-        super().__init__()
-        self.conv_1, self.conv_2 = (conv(c_in, c_out // 2, 1, 2) for _ in range(2))
-        self.bn = nn.BatchNorm2d(c_out)
-
-    def forward(self, x):
-        x = torch.relu(x)
-        return self.bn(torch.cat([self.conv_1(x), self.conv_2(x[:, :, 1:, 1:])], 1))
-
-
-def operation(name, c, stride):
-    if name == "skip_connect":
-        return nn.Identity() if stride == 1 else FactorizedReduce(c, c)
-    if name == "max_pool_3x3":
-        return nn.MaxPool2d(3, stride, 1)
-    if name == "avg_pool_3x3":
-        return nn.AvgPool2d(3, stride, 1, count_include_pad=False)
-    k = int(name[-1])
-    if name.startswith("dil"):
-        return Op(nn.ReLU(), conv(c, c, k, stride, k - 1, 2, c), conv(c, c, 1), nn.BatchNorm2d(c))
-    return Op(nn.ReLU(), conv(c, c, k, stride, k // 2, 1, c), conv(c, c, 1), nn.BatchNorm2d(c),
-              nn.ReLU(), conv(c, c, k, 1, k // 2, 1, c), conv(c, c, 1), nn.BatchNorm2d(c))
-
-
-class Cell(nn.Module):
-    def __init__(self, c_prev_prev, c_prev, c, reduction, reduction_prev):
-        super().__init__()
-        one = lambda c_in: Op(nn.ReLU(), conv(c_in, c, 1), nn.BatchNorm2d(c))
-        self.preprocess0 = FactorizedReduce(c_prev_prev, c) if reduction_prev else one(c_prev_prev)
-        self.preprocess1 = one(c_prev)
-        self.pairs = REDUCE if reduction else NORMAL
-        self._ops = nn.ModuleList(operation(n, c, 2 if reduction and i < 2 else 1) for n, i in self.pairs)
-
-    def forward(self, s0, s1):
-        states = [self.preprocess0(s0), self.preprocess1(s1)]
-        for node in range(4):
-            a, b = (self._ops[2 * node + n](states[self.pairs[2 * node + n][1]]) for n in (0, 1))
-            states.append(a + b)
-        return torch.cat(states[2:], 1)
-
-
-class Network(nn.Module):
-    def __init__(self, c, classes, layers=14):
-        super().__init__()
-        self.stem0 = nn.Sequential(conv(3, c // 2, 3, 2, 1), nn.BatchNorm2d(c // 2), nn.ReLU(),
-                                   conv(c // 2, c, 3, 2, 1), nn.BatchNorm2d(c))
-        self.stem1 = nn.Sequential(nn.ReLU(), conv(c, c, 3, 2, 1), nn.BatchNorm2d(c))
-        self.cells, before, prev, reduced = nn.ModuleList(), c, c, True
-        for layer in range(layers):
-            reduction = layer in (layers // 3, 2 * layers // 3)
-            c *= 2 if reduction else 1
-            self.cells.append(Cell(before, prev, c, reduction, reduced))
-            before, prev, reduced = prev, 4 * c, reduction
-        self.classifier = nn.Linear(prev, classes)
-
-    def forward(self, x):
-        s0 = self.stem0(x)
-        s1 = self.stem1(s0)
-        for cell in self.cells:
-            s0, s1 = s1, cell(s0, s1)
-        return self.classifier(s1.mean((2, 3)))
 
 
 def session(path, threads):
