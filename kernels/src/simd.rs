@@ -4,6 +4,7 @@
 
 use rayon::prelude::*;
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
@@ -147,6 +148,8 @@ pub(crate) trait Simd: Copy {
     const LANES: usize;
     /// Registers are plenty (32).
     const MANY_REGISTERS: bool;
+    /// Rows of a matrix product's register tile, which is two vectors wide: 12, 6 or 3.
+    const TILE_ROWS: usize;
     fn splat(self, value: f32) -> Self::V;
     /// Loads `data[at..at + LANES]`; panics where that is out of range.
     fn load(self, data: &[f32], at: usize) -> Self::V;
@@ -229,6 +232,7 @@ impl Simd for Portable {
     type V = [f32; 8];
     const LANES: usize = 8;
     const MANY_REGISTERS: bool = cfg!(target_arch = "aarch64");
+    const TILE_ROWS: usize = if Self::MANY_REGISTERS { 6 } else { 3 };
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::V {
@@ -347,6 +351,7 @@ mod x86 {
         type V = __m256;
         const LANES: usize = 8;
         const MANY_REGISTERS: bool = WIDE;
+        const TILE_ROWS: usize = if WIDE { 12 } else { 6 };
 
         #[inline(always)]
         fn splat(self, value: f32) -> __m256 {
@@ -425,6 +430,7 @@ mod x86 {
         type V = __m512;
         const LANES: usize = 16;
         const MANY_REGISTERS: bool = true;
+        const TILE_ROWS: usize = 12;
 
         #[inline(always)]
         fn splat(self, value: f32) -> __m512 {
@@ -627,6 +633,88 @@ pub(crate) fn fill_pieces_with<'a, C, E: Send>(
             .for_each(|(t, (pieces, extra))| task(t, pieces, extra));
     }
     // SAFETY: the tasks above covered `len` elements, each of them initialised (a panic would have unwound past here).
+    unsafe { out.set_len(len) };
+    out
+}
+
+/// Part of a matrix: some columns of some rows.
+pub(crate) struct Tile<'a> {
+    start: *mut f32,
+    stride: usize,
+    rows: usize,
+    columns: usize,
+    owner: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> Tile<'a> {
+    /// All of a matrix whose rows of `columns` elements lie one behind the other.
+    pub fn over(data: &'a mut [f32], columns: usize) -> Self {
+        let rows = data.len() / columns.max(1);
+        Tile { start: data.as_mut_ptr(), stride: columns, rows, columns, owner: PhantomData }
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The tile's part of row `r`, counted from its first.
+    #[inline(always)]
+    pub fn row(&mut self, r: usize) -> &mut [f32] {
+        assert!(r < self.rows, "row out of range");
+        // SAFETY: who made the tile holds, for 'a, the only access to `columns` elements at each of `rows` multiples of
+        // `stride`; they are initialised. The result borrows the tile, so there is one such slice at a time.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(r * self.stride), self.columns) }
+    }
+}
+
+/// A fresh vector of `matrices` matrices `[rows, columns]`, written in parallel tile by tile: `f(matrix, row, column,
+/// tile)` gets the tile whose first element is there, zeroed, of at most `tile_rows` by `tile_columns` elements.
+pub(crate) fn fill_tiles(
+    [matrices, rows, columns]: [usize; 3],
+    tile_rows: usize,
+    tile_columns: usize,
+    f: impl Fn(usize, usize, usize, &mut Tile) + Sync,
+) -> Vec<f32> {
+    /// Lets tasks share the vector's address.
+    struct Shared(*mut f32);
+    // SAFETY: an address; what tasks do with it is justified below.
+    unsafe impl Sync for Shared {}
+    impl Shared {
+        fn get(&self) -> *mut f32 {
+            self.0
+        }
+    }
+
+    let len = matrices * rows * columns;
+    let mut out = Vec::<f32>::with_capacity(len);
+    if len == 0 {
+        return out;
+    }
+    let (tile_rows, tile_columns) = (tile_rows.clamp(1, rows), tile_columns.clamp(1, columns));
+    let (down, across) = (rows.div_ceil(tile_rows), columns.div_ceil(tile_columns));
+    let data = Shared(out.as_mut_ptr());
+    (0..matrices * down * across).into_par_iter().for_each(|task| {
+        let (matrix, tile) = (task / (down * across), task % (down * across));
+        let (row, column) = (tile / across * tile_rows, tile % across * tile_columns);
+        let (count, width) = (tile_rows.min(rows - row), tile_columns.min(columns - column));
+        let first = (matrix * rows + row) * columns + column;
+        // SAFETY: the last element is at `first + (count - 1) * columns + width - 1 < len`, within the allocation. Tiles
+        // of different tasks have no element in common, each task runs once, and `out` is not touched meanwhile.
+        // `write_bytes` makes the elements initialised before a slice of them exists.
+        let mut tile = unsafe {
+            let start = data.get().add(first);
+            for r in 0..count {
+                start.add(r * columns).write_bytes(0, width);
+            }
+            Tile { start, stride: columns, rows: count, columns: width, owner: PhantomData }
+        };
+        f(matrix, row, column, &mut tile);
+    });
+    // SAFETY: the tiles cover `len` elements, each of them initialised (a panic would have unwound past here).
     unsafe { out.set_len(len) };
     out
 }
