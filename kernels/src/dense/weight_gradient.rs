@@ -10,6 +10,7 @@ use super::correlate::{Grid, TileRows, copy_strided, row_parts};
 use crate::simd::{Kernel, Level, Simd, fill_pieces};
 use crate::{ConvShape, scratch};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Pixels in a chunk: a register tile's gradients stay in the nearest cache while the taps pass over them.
 const CHUNK: usize = 256;
@@ -224,7 +225,7 @@ fn add_products<S: Simd, const R: usize, const Q: usize>(
     s: S,
     work: &Work,
     tap: usize,
-    chunk: std::ops::Range<usize>,
+    chunk: Range<usize>,
     gradients: &Gradients<R>,
     turned: &[f32],
     sums: &mut [f32],
@@ -233,20 +234,8 @@ fn add_products<S: Simd, const R: usize, const Q: usize>(
     let grid = work.grid;
     let mut acc = [[s.zero(); 2]; Q];
     let start = chunk.start;
-    let mut run = |pixel: usize, count: usize, from: usize, stride: usize| {
-        let from = &turned[from * width..];
-        for (i, b) in from.chunks(stride * width).take(count).enumerate() {
-            let b = [s.load(b, 0), s.load(b, S::LANES)];
-            let at = pixel + i;
-            for r in 0..Q {
-                let g = s.splat(gradients[r][at]);
-                acc[r][0] = s.fma(g, b[0], acc[r][0]);
-                acc[r][1] = s.fma(g, b[1], acc[r][1]);
-            }
-        }
-    };
     if work.few {
-        run(0, chunk.len(), start, 1);
+        acc = run::<S, R, Q>(s, acc, gradients, 0..chunk.len(), &turned[start * width..], width);
     } else {
         let (dy, dx, _) = grid.taps[tap];
         for (oy, columns) in row_parts(chunk, grid.ow) {
@@ -255,7 +244,9 @@ fn add_products<S: Simd, const R: usize, const Q: usize>(
                 let y = ((oy * grid.stride) as isize + dy) as usize;
                 let x = ((inside.start * grid.stride) as isize + dx) as usize;
                 let pixel = oy * grid.ow + inside.start - start;
-                run(pixel, inside.len(), y * grid.sw + x, grid.stride);
+                let pixels = pixel..pixel + inside.len();
+                let turned = &turned[(y * grid.sw + x) * width..];
+                acc = run::<S, R, Q>(s, acc, gradients, pixels, turned, grid.stride * width);
             }
         }
     }
@@ -265,4 +256,25 @@ fn add_products<S: Simd, const R: usize, const Q: usize>(
             s.store(s.add(s.load(sums, at), acc[r][h]), sums, at);
         }
     }
+}
+
+/// Adds products of a run of pixels, whose lanes are `step` elements apart.
+#[inline(always)]
+fn run<S: Simd, const R: usize, const Q: usize>(
+    s: S,
+    mut acc: [[S::V; 2]; Q],
+    gradients: &Gradients<R>,
+    pixels: Range<usize>,
+    turned: &[f32],
+    step: usize,
+) -> [[S::V; 2]; Q] {
+    for (pixel, b) in pixels.zip(turned.chunks(step)) {
+        let b = [s.load(b, 0), s.load(b, S::LANES)];
+        for r in 0..Q {
+            let g = s.splat(gradients[r][pixel]);
+            acc[r][0] = s.fma(g, b[0], acc[r][0]);
+            acc[r][1] = s.fma(g, b[1], acc[r][1]);
+        }
+    }
+    acc
 }
