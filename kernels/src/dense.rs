@@ -2,9 +2,10 @@
 //!
 //! The output and the input's gradient are sums over taps of shifted images times weights (`correlate.rs`); with a
 //! stride, the gradient is one such sum for each remainder of the pixels' places. The weight's gradient is a sum over
-//! pixels (`weight_gradient.rs`).
+//! pixels (`weight_gradient.rs`, for few input channels `few_channels.rs`).
 
 mod correlate;
+mod few_channels;
 mod weight_gradient;
 
 use crate::simd::{Level, Tile, fill_tiles};
@@ -15,6 +16,8 @@ use correlate::{Grid, Packed};
 const PIXELS: usize = 256;
 /// Tasks that there should be, for machines with many cores.
 const TASKS: usize = 32;
+/// Input channels below this number do not fill the vectors of [`weight_gradient`].
+const FEW: usize = 32;
 
 /// The output, `[n, co, out_h, out_w]`, for `x` `[n, ci, h, w]`.
 pub fn forward(x: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f32> {
@@ -83,7 +86,12 @@ pub fn backward_input(g: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f32> {
 /// The gradient of the weight, `[co, ci, kh, kw]`, for input `x` and output gradient `g`.
 pub fn backward_weight(x: &[f32], g: &[f32], shape: &ConvShape) -> Vec<f32> {
     check(shape, Some(x), None, Some(g));
-    weight_gradient::backward_weight(Level::current(), x, g, shape, &forward_grid(shape))
+    let (level, grid) = (Level::current(), forward_grid(shape));
+    if shape.ci < FEW {
+        few_channels::backward_weight(level, x, g, shape, &grid)
+    } else {
+        weight_gradient::backward_weight(level, x, g, shape, &grid)
+    }
 }
 
 /// The gradient of the bias, `[co]`, for output gradient `g`.

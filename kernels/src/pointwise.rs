@@ -131,7 +131,7 @@ fn weight_gradient(
     relu: bool,
 ) {
     if columns >= 256 && level.checked() != Level::Portable {
-        level.run(Products { x, g, gw, ci, co, columns, relu });
+        level.run(Products { x, g, gw, ci, co, columns, spacing: columns, relu });
     } else {
         with_relu(level, x, relu, |x| {
             matmul(gw, ci, true, Mat::rows(g, columns), Mat::rows(x, columns).t(), co, ci, columns);
@@ -140,14 +140,16 @@ fn weight_gradient(
 }
 
 /// [`weight_gradient`] by sums over the columns, 4 by 4 channels at a time.
-struct Products<'a> {
-    x: &'a [f32],
-    g: &'a [f32],
-    gw: &'a mut [f32],
-    ci: usize,
-    co: usize,
-    columns: usize,
-    relu: bool,
+pub(crate) struct Products<'a> {
+    pub x: &'a [f32],
+    pub g: &'a [f32],
+    pub gw: &'a mut [f32],
+    pub ci: usize,
+    pub co: usize,
+    pub columns: usize,
+    /// From one row of `x` or `g` to the next.
+    pub spacing: usize,
+    pub relu: bool,
 }
 
 impl Kernel for Products<'_> {
@@ -162,17 +164,17 @@ impl Kernel for Products<'_> {
 impl Products<'_> {
     #[inline(always)]
     fn tiles<S: Simd, const X: usize, const G: usize>(&mut self, s: S) {
-        let columns = self.columns;
+        let (columns, spacing) = (self.columns, self.spacing);
         for first_x in (0..self.ci).step_by(X) {
             // Rows beyond the last repeat it; their sums are not used.
             let mut xs = [&self.x[..0]; X];
             for (i, x) in xs.iter_mut().enumerate() {
-                *x = &self.x[(first_x + i).min(self.ci - 1) * columns..][..columns];
+                *x = &self.x[(first_x + i).min(self.ci - 1) * spacing..][..columns];
             }
             for first_g in (0..self.co).step_by(G) {
                 let mut gs = [&self.g[..0]; G];
                 for (i, g) in gs.iter_mut().enumerate() {
-                    *g = &self.g[(first_g + i).min(self.co - 1) * columns..][..columns];
+                    *g = &self.g[(first_g + i).min(self.co - 1) * spacing..][..columns];
                 }
                 let mut acc = [[s.zero(); X]; G];
                 let mut at = 0;

@@ -3,10 +3,10 @@
 //!
 //! A task owns some output channels and a strip of input channels, two vectors wide. It turns the strip so that a
 //! pixel's channels lie side by side, and for each tap adds up products over a chunk of pixels, a register tile of
-//! output by input channels at a time. Padding is never touched: the sums run over the pixels that see the input. Where
-//! there are few input channels, (channel, tap) pairs make up the strips instead and there is a single tap.
+//! output by input channels at a time. Padding is never touched: the sums run over the pixels that see the input.
+//! (`few_channels.rs` is for input channels that would not fill a strip.)
 
-use super::correlate::{Grid, TileRows, copy_strided, row_parts};
+use super::correlate::{Grid, TileRows, row_parts};
 use crate::simd::{Kernel, Level, Simd, fill_pieces};
 use crate::{ConvShape, scratch};
 use rayon::prelude::*;
@@ -20,8 +20,6 @@ const SPACING: usize = CHUNK + 16;
 const CHANNELS: usize = 96;
 /// Tasks that there should be, for machines with many cores.
 const TASKS: usize = 32;
-/// Input channels below this number are laid out with their taps.
-const FEW: usize = 16;
 
 /// `[co, ci, kh, kw]`; `grid` is the forward convolution's.
 pub(super) fn backward_weight(level: Level, x: &[f32], g: &[f32], shape: &ConvShape, grid: &Grid) -> Vec<f32> {
@@ -46,10 +44,9 @@ pub(super) fn backward_weight(level: Level, x: &[f32], g: &[f32], shape: &ConvSh
             let (group, row) = (co / work.channels, co % work.channels);
             for c in 0..shape.ci {
                 for (t, &(_, _, tap)) in grid.taps.iter().enumerate() {
-                    let (lane, t) = if work.few { (c * grid.taps.len() + t, 0) } else { (c, t) };
-                    let (strip, lane) = (lane / work.width, lane % work.width);
+                    let (strip, lane) = (c / work.width, c % work.width);
                     let at = (strip * groups + group) * sums
-                        + ((row / work.tile_rows * work.taps + t) * work.tile_rows + row % work.tile_rows)
+                        + ((row / work.tile_rows * grid.taps.len() + t) * work.tile_rows + row % work.tile_rows)
                             * work.width
                         + lane;
                     out[c * taps + tap] = (0..parts).map(|p| all[p * part + at]).sum();
@@ -68,12 +65,6 @@ struct Work<'a> {
     tile_rows: usize,
     /// Lanes of a strip.
     width: usize,
-    /// Lanes are pairs of channel and tap.
-    few: bool,
-    /// Lanes in use.
-    lanes: usize,
-    /// Taps that the sums run over.
-    taps: usize,
     strips: usize,
     /// Output channels per task, a multiple of `tile_rows`.
     channels: usize,
@@ -86,20 +77,17 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     fn new(level: Level, x: &'a [f32], g: &'a [f32], shape: &'a ConvShape, grid: &'a Grid) -> Work<'a> {
         let (tile_rows, width) = (level.run(TileRows), level.run(Width));
-        let few = shape.ci < FEW;
-        let (lanes, taps) =
-            if few { (shape.ci * grid.taps.len(), 1) } else { (shape.ci, grid.taps.len()) };
-        let strips = lanes.div_ceil(width);
+        let strips = shape.ci.div_ceil(width);
         let channels = CHANNELS.min(shape.co.next_multiple_of(tile_rows)).max(1);
         let groups = shape.co.div_ceil(channels);
         let images = shape.n.div_ceil(TASKS.div_ceil((strips * groups).max(1)).min(shape.n.max(1))).max(1);
         let parts = shape.n.div_ceil(images);
-        Work { x, g, shape, grid, tile_rows, width, few, lanes, taps, strips, channels, groups, parts, images }
+        Work { x, g, shape, grid, tile_rows, width, strips, channels, groups, parts, images }
     }
 
     /// Elements of a task's sums: `[channels / tile_rows, taps, tile_rows, width]`.
     fn sums(&self) -> usize {
-        self.channels * self.taps * self.width
+        self.channels * self.grid.taps.len() * self.width
     }
 }
 
@@ -144,15 +132,14 @@ impl Task<'_> {
         let ConvShape { n, co, .. } = *work.shape;
         let ohw = work.grid.oh * work.grid.ow;
         let width = 2 * S::LANES;
-        let pixels = if work.few { ohw } else { work.grid.sh * work.grid.sw };
-        let mut turned = scratch::take(pixels * width);
+        let mut turned = scratch::take(work.grid.sh * work.grid.sw * width);
         let mut gradients: Box<Gradients<R>> = Box::new([[0.0; SPACING]; R]);
         let first = self.group * work.channels;
         for image in self.part * work.images..((self.part + 1) * work.images).min(n) {
             self.turn(image, width, &mut turned);
             for start in (0..ohw).step_by(CHUNK) {
                 let chunk = start..ohw.min(start + CHUNK);
-                for (tile, sums) in self.sums.chunks_exact_mut(work.taps * R * width).enumerate() {
+                for (tile, sums) in self.sums.chunks_exact_mut(work.grid.taps.len() * R * width).enumerate() {
                     let channel = first + tile * R;
                     if channel >= co {
                         break;
@@ -182,11 +169,10 @@ impl Task<'_> {
         /// Pixels at a time: what is read and written stays in the nearest cache.
         const RUN: usize = 64;
         let work = self.work;
-        let grid = work.grid;
         let ConvShape { ci, h, w, .. } = *work.shape;
         let x = &work.x[image * ci * h * w..][..ci * h * w];
         let first = self.strip * width;
-        let lanes = width.min(work.lanes - first);
+        let lanes = width.min(ci - first);
         let mut line = [0.0; RUN];
         for (i, turned) in turned.chunks_mut(RUN * width).enumerate() {
             let pixels = i * RUN..i * RUN + turned.len() / width;
@@ -194,20 +180,6 @@ impl Task<'_> {
                 let line = &mut line[..pixels.len()];
                 if lane >= lanes {
                     line.fill(0.0);
-                } else if work.few {
-                    let (c, tap) = ((first + lane) / grid.taps.len(), (first + lane) % grid.taps.len());
-                    let (dy, dx, _) = grid.taps[tap];
-                    line.fill(0.0);
-                    for (oy, columns) in row_parts(pixels.clone(), grid.ow) {
-                        let inside = grid.inside(oy, columns, dy, dx);
-                        if !inside.is_empty() {
-                            let y = ((oy * grid.stride) as isize + dy) as usize;
-                            let from = ((inside.start * grid.stride) as isize + dx) as usize;
-                            let to = oy * grid.ow + inside.start - pixels.start;
-                            let from = &x[(c * h + y) * w + from..];
-                            copy_strided(from, grid.stride, &mut line[to..to + inside.len()]);
-                        }
-                    }
                 } else {
                     line.copy_from_slice(&x[(first + lane) * h * w..][pixels.clone()]);
                 }
@@ -234,20 +206,16 @@ fn add_products<S: Simd, const R: usize, const Q: usize>(
     let grid = work.grid;
     let mut acc = [[s.zero(); 2]; Q];
     let start = chunk.start;
-    if work.few {
-        acc = run::<S, R, Q>(s, acc, gradients, 0..chunk.len(), &turned[start * width..], width);
-    } else {
-        let (dy, dx, _) = grid.taps[tap];
-        for (oy, columns) in row_parts(chunk, grid.ow) {
-            let inside = grid.inside(oy, columns, dy, dx);
-            if !inside.is_empty() {
-                let y = ((oy * grid.stride) as isize + dy) as usize;
-                let x = ((inside.start * grid.stride) as isize + dx) as usize;
-                let pixel = oy * grid.ow + inside.start - start;
-                let pixels = pixel..pixel + inside.len();
-                let turned = &turned[(y * grid.sw + x) * width..];
-                acc = run::<S, R, Q>(s, acc, gradients, pixels, turned, grid.stride * width);
-            }
+    let (dy, dx, _) = grid.taps[tap];
+    for (oy, columns) in row_parts(chunk, grid.ow) {
+        let inside = grid.inside(oy, columns, dy, dx);
+        if !inside.is_empty() {
+            let y = ((oy * grid.stride) as isize + dy) as usize;
+            let x = ((inside.start * grid.stride) as isize + dx) as usize;
+            let pixel = oy * grid.ow + inside.start - start;
+            let pixels = pixel..pixel + inside.len();
+            let turned = &turned[(y * grid.sw + x) * width..];
+            acc = run::<S, R, Q>(s, acc, gradients, pixels, turned, grid.stride * width);
         }
     }
     for r in 0..Q {

@@ -1,0 +1,94 @@
+//! The weight gradient of a dense convolution with few input channels, such as a network's first.
+//!
+//! A task takes some images. It lays out what each (channel, tap) pair sees as a row, a chunk of pixels that fits the
+//! second-level cache at a time, and sums the products of these rows with those of the gradient.
+
+use super::correlate::{Grid, copy_strided, row_parts};
+use crate::pointwise::{Products, sum_parts};
+use crate::simd::{Kernel, Level, Simd};
+use crate::{ConvShape, scratch};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Elements of a chunk's rows.
+const CHUNK: usize = 128 * 1024;
+/// Parts of the batch that are summed separately.
+const PARTS: usize = 16;
+
+/// `[co, ci, kh, kw]`; `grid` is the forward convolution's.
+pub(super) fn backward_weight(level: Level, x: &[f32], g: &[f32], shape: &ConvShape, grid: &Grid) -> Vec<f32> {
+    let (pairs, ohw, co) = (shape.ci * grid.taps.len(), grid.oh * grid.ow, shape.co);
+    let mut out = vec![0.0; shape.weight_len()];
+    if shape.n * co * pairs * ohw == 0 {
+        return out;
+    }
+    let most = (CHUNK / (pairs + co)).clamp(64, 2048);
+    let chunk = ohw.div_ceil(ohw.div_ceil(most)).next_multiple_of(16);
+    // Not a multiple of a page, so that rows do not fall on the same cache lines.
+    let spacing = chunk + 16;
+    let images = shape.n.div_ceil(PARTS);
+    let mut parts = vec![0.0; shape.n.div_ceil(images) * co * pairs];
+    parts.par_chunks_mut(co * pairs).enumerate().for_each(|(part, gw)| {
+        let (mut seen, mut gradient) = (scratch::take(pairs * spacing), scratch::take(co * spacing));
+        for image in part * images..((part + 1) * images).min(shape.n) {
+            let x = &x[image * shape.ci * shape.h * shape.w..][..shape.ci * shape.h * shape.w];
+            let g = &g[image * co * ohw..][..co * ohw];
+            for first in (0..ohw).step_by(chunk) {
+                let pixels = first..ohw.min(first + chunk);
+                let columns = pixels.len();
+                level.run(See { x, grid, pixels: pixels.clone(), spacing, out: &mut seen });
+                for (to, g) in gradient.chunks_exact_mut(spacing).zip(g.chunks_exact(ohw)) {
+                    to[..columns].copy_from_slice(&g[pixels.clone()]);
+                }
+                let (x, g) = (&seen[..], &gradient[..]);
+                level.run(Products { x, g, gw, ci: pairs, co, columns, spacing, relu: false });
+            }
+        }
+    });
+    let sums = sum_parts(parts, co * pairs);
+    // Taps that only see padding have no pairs.
+    let (taps, all) = (grid.taps.len(), shape.kh * shape.kw);
+    for (sums, out) in sums.chunks_exact(taps).zip(out.chunks_exact_mut(all)) {
+        for (sum, &(_, _, tap)) in sums.iter().zip(&grid.taps) {
+            out[tap] = *sum;
+        }
+    }
+    out
+}
+
+/// Writes what each pair of channel and tap sees at `pixels`, in rows `spacing` apart.
+struct See<'a> {
+    x: &'a [f32],
+    grid: &'a Grid,
+    pixels: Range<usize>,
+    spacing: usize,
+    out: &'a mut [f32],
+}
+
+impl Kernel for See<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Grid { sh, sw, ow, stride, ref taps, .. } = *self.grid;
+        let start = self.pixels.start;
+        for (t, &(dy, dx, _)) in taps.iter().enumerate() {
+            for (oy, columns) in row_parts(self.pixels.clone(), ow) {
+                let inside = self.grid.inside(oy, columns.clone(), dy, dx);
+                let from = if inside.is_empty() {
+                    0
+                } else {
+                    let y = ((oy * stride) as isize + dy) as usize;
+                    y * sw + ((inside.start * stride) as isize + dx) as usize
+                };
+                let place = |column: usize| oy * ow + column - start;
+                for (c, x) in self.x.chunks_exact(sh * sw).enumerate() {
+                    let out = &mut self.out[(c * taps.len() + t) * self.spacing..][..self.spacing];
+                    out[place(columns.start)..place(inside.start)].fill(0.0);
+                    out[place(inside.end)..place(columns.end)].fill(0.0);
+                    copy_strided(&x[from..], stride, &mut out[place(inside.start)..place(inside.end)]);
+                }
+            }
+        }
+    }
+}
