@@ -6,11 +6,13 @@
 
 mod correlate;
 mod few_channels;
+mod split;
 mod weight_gradient;
 
 use crate::simd::{Level, Tile, fill_tiles};
 use crate::{ConvShape, scratch};
-use correlate::{Grid, Packed};
+use correlate::{Grid, Packed, Tap};
+use split::split;
 
 /// Output pixels of a task.
 const PIXELS: usize = 256;
@@ -28,10 +30,11 @@ pub fn forward(x: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f32> {
 pub fn forward_bias(x: &[f32], w: &[f32], bias: Option<&[f32]>, shape: &ConvShape) -> Vec<f32> {
     check(shape, Some(x), Some(w), None);
     assert!(bias.is_none_or(|bias| bias.len() == shape.co), "bias length does not match {shape:?}");
-    let (ohw, image) = (shape.out_h() * shape.out_w(), shape.ci * shape.h * shape.w);
-    let grid = forward_grid(shape);
+    let (level, ohw) = (Level::current(), shape.out_h() * shape.out_w());
+    let (x, grid) = (split(level, x, shape), forward_grid(shape));
+    let image = shape.ci * grid.channel();
     let taps = shape.kh * shape.kw;
-    let packed = Packed::new(Level::current(), &grid, w, [shape.co, shape.ci * taps], [shape.ci, taps]);
+    let packed = Packed::new(level, &grid, w, [shape.co, shape.ci * taps], [shape.ci, taps]);
     let (rows, columns) = task_size(shape.n, shape.co, ohw, packed.row_multiple());
     fill_tiles([shape.n, shape.co, ohw], rows, columns, |i, row, first, tile| {
         if let Some(bias) = bias {
@@ -87,6 +90,7 @@ pub fn backward_input(g: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f32> {
 pub fn backward_weight(x: &[f32], g: &[f32], shape: &ConvShape) -> Vec<f32> {
     check(shape, Some(x), None, Some(g));
     let (level, grid) = (Level::current(), forward_grid(shape));
+    let x = &split(level, x, shape);
     if shape.ci < FEW {
         few_channels::backward_weight(level, x, g, shape, &grid)
     } else {
@@ -116,7 +120,7 @@ fn check(shape: &ConvShape, x: Option<&[f32]>, w: Option<&[f32]>, g: Option<&[f3
 /// Rows and columns of a task's tile: columns are shared out first, rows where there are few pixels.
 fn task_size(images: usize, rows: usize, columns: usize, multiple: usize) -> (usize, usize) {
     /// Columns and rows that a task should have for the panel to pay.
-    const FEWEST: [usize; 2] = [128, 48];
+    const FEWEST: [usize; 2] = [128, 128];
     let wanted = TASKS.div_ceil(images.max(1));
     let across = columns.div_ceil(PIXELS).max(wanted.min(columns / FEWEST[0])).max(1);
     let down = wanted.div_ceil(across).min(rows / FEWEST[1]).max(1);
@@ -124,11 +128,14 @@ fn task_size(images: usize, rows: usize, columns: usize, multiple: usize) -> (us
 }
 
 fn forward_grid(shape: &ConvShape) -> Grid {
-    let taps = (0..shape.kh * shape.kw).map(|tap| {
-        let (dy, dx) = (tap / shape.kw * shape.dilation, tap % shape.kw * shape.dilation);
-        (dy as isize - shape.pad_h as isize, dx as isize - shape.pad_w as isize, tap)
+    let stride = shape.stride as isize;
+    let taps = (0..shape.kh * shape.kw).map(|number| {
+        let y = (number / shape.kw * shape.dilation) as isize - shape.pad_h as isize;
+        let x = (number % shape.kw * shape.dilation) as isize - shape.pad_w as isize;
+        let plane = (y.rem_euclid(stride) * stride + x.rem_euclid(stride)) as usize;
+        Tap { dy: y.div_euclid(stride), dx: x.div_euclid(stride), plane, number }
     });
-    Grid::new([shape.h, shape.w], [shape.out_h(), shape.out_w()], shape.stride, taps)
+    Grid::new(split::plane(shape), shape.stride * shape.stride, [shape.out_h(), shape.out_w()], taps)
 }
 
 /// The input pixels at `(y, x)` modulo the stride: output pixels reach them through the same taps.
@@ -151,12 +158,12 @@ fn phases(shape: &ConvShape, w: &[f32]) -> Vec<Phase> {
                 let offset = (remainder + pad) as isize - (k * shape.dilation) as isize;
                 (offset % s as isize == 0).then(|| offset / s as isize)
             };
-            let near = (0..taps).filter_map(|tap| {
-                let dy = place(y, shape.pad_h, tap / shape.kw)?;
-                Some((dy, place(x, shape.pad_w, tap % shape.kw)?, tap))
+            let near = (0..taps).filter_map(|number| {
+                let dy = place(y, shape.pad_h, number / shape.kw)?;
+                Some(Tap { dy, dx: place(x, shape.pad_w, number % shape.kw)?, plane: 0, number })
             });
             let size = [(shape.h - y.min(shape.h)).div_ceil(s), (shape.w - x.min(shape.w)).div_ceil(s)];
-            let grid = Grid::new([shape.out_h(), shape.out_w()], size, 1, near);
+            let grid = Grid::new([shape.out_h(), shape.out_w()], 1, size, near);
             let packed = Packed::new(level, &grid, w, [shape.ci, taps], [shape.co, shape.ci * taps]);
             Phase { y, x, grid, packed }
         })

@@ -14,54 +14,141 @@ use std::ops::Range;
 /// Pairs of tap and channel in a block: a strip of the panel is then read once from the second-level cache per row tile.
 const DEPTH: usize = 256;
 
-/// Where output pixels find their source: pixel `(oy, ox)` reads `(oy * stride + dy, ox * stride + dx)` for each tap.
+/// One offset of a window.
+#[derive(Clone, Copy)]
+pub(super) struct Tap {
+    /// Source row of output row 0.
+    pub dy: isize,
+    /// Source column of output column 0.
+    pub dx: isize,
+    /// Plane of the source channel.
+    pub plane: usize,
+    /// Its number in the weight.
+    pub number: usize,
+}
+
+/// Where output pixels find their source: pixel `(oy, ox)` reads `(oy + dy, ox + dx)` of a plane for each tap. A source
+/// channel has several planes where a strided image was taken apart (`split.rs`).
 pub(super) struct Grid {
-    /// Height of the source.
+    /// Height of a source plane.
     pub sh: usize,
-    /// Width of the source.
+    /// Width of a source plane.
     pub sw: usize,
+    /// Planes of a source channel.
+    pub planes: usize,
     /// Height of the output.
     pub oh: usize,
     /// Width of the output.
     pub ow: usize,
-    /// Source pixels per output pixel.
-    pub stride: usize,
-    /// Each tap's place `(dy, dx)` and its number in the weight.
-    pub taps: Vec<(isize, isize, usize)>,
+    /// Those that some output pixel finds inside the source.
+    pub taps: Vec<Tap>,
+    /// For each tap and output pixel: 1 where the tap is inside the source, else 0; then [`SPARE`] zeros.
+    masks: Vec<f32>,
 }
 
+/// Elements behind a tap's mask, for the widest strip.
+const SPARE: usize = 32;
+
 impl Grid {
-    /// Without the taps that no output pixel finds inside the source.
+    /// Leaves out taps without effect.
     pub fn new(
         [sh, sw]: [usize; 2],
+        planes: usize,
         [oh, ow]: [usize; 2],
-        stride: usize,
-        taps: impl IntoIterator<Item = (isize, isize, usize)>,
+        taps: impl IntoIterator<Item = Tap>,
     ) -> Grid {
-        let touches = |&(dy, dx, _): &(isize, isize, usize)| {
-            !valid(oh, sh, stride, dy).is_empty() && !valid(ow, sw, stride, dx).is_empty()
-        };
-        Grid { sh, sw, oh, ow, stride, taps: taps.into_iter().filter(touches).collect() }
+        let touches = |tap: &Tap| !valid(oh, sh, tap.dy).is_empty() && !valid(ow, sw, tap.dx).is_empty();
+        let taps: Vec<Tap> = taps.into_iter().filter(touches).collect();
+        let mut masks = vec![0.0; taps.len() * (oh * ow + SPARE)];
+        for (tap, mask) in taps.iter().zip(masks.chunks_exact_mut(oh * ow + SPARE)) {
+            let columns = valid(ow, sw, tap.dx);
+            for oy in valid(oh, sh, tap.dy) {
+                mask[oy * ow..][columns.clone()].fill(1.0);
+            }
+        }
+        Grid { sh, sw, planes, oh, ow, taps, masks }
     }
 
-    /// Columns of output row `oy` within `columns` that find tap `(dy, dx)` inside the source.
+    /// Elements of a source channel.
+    pub fn channel(&self) -> usize {
+        self.planes * self.sh * self.sw
+    }
+
+    /// Columns of output row `oy` within `columns` that find the tap inside the source.
     #[inline(always)]
-    pub fn inside(&self, oy: usize, columns: Range<usize>, dy: isize, dx: isize) -> Range<usize> {
-        let y = (oy * self.stride) as isize + dy;
+    pub fn inside(&self, oy: usize, columns: Range<usize>, tap: &Tap) -> Range<usize> {
+        let y = oy as isize + tap.dy;
         if y < 0 || y >= self.sh as isize {
             return columns.start..columns.start;
         }
-        let valid = valid(self.ow, self.sw, self.stride, dx);
+        let valid = valid(self.ow, self.sw, tap.dx);
         let first = valid.start.clamp(columns.start, columns.end);
         first..valid.end.clamp(first, columns.end)
     }
+
+    /// Where output pixel `(oy, ox)` finds the tap within its source channel; it has to be inside.
+    #[inline(always)]
+    pub fn place(&self, oy: usize, ox: usize, tap: &Tap) -> usize {
+        let (y, x) = ((oy as isize + tap.dy) as usize, (ox as isize + tap.dx) as usize);
+        (tap.plane * self.sh + y) * self.sw + x
+    }
+
+    /// Writes what `channels` see through tap number `t` at the output pixels from `first` on: channel
+    /// `channels.start + j` to `to[j * spacing..][..count]`, `count` a multiple of the vector's length, zeros for padding.
+    /// The last vector may reach over the output's end.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    pub fn see<S: Simd>(
+        &self,
+        s: S,
+        t: usize,
+        source: &[f32],
+        channels: Range<usize>,
+        first: usize,
+        count: usize,
+        to: &mut [f32],
+        spacing: usize,
+    ) {
+        let (tap, plane) = (&self.taps[t], self.sh * self.sw);
+        let start = tap.plane * plane;
+        let rows = to.chunks_mut(spacing);
+        // Where rows of output and source are equally long, any pixels are one run of the source, whatever rows they span.
+        let shift = first as isize + tap.dy * self.sw as isize + tap.dx;
+        if self.ow == self.sw && shift >= 0 && shift as usize + count <= plane {
+            let mask = &self.mask(t)[first..first + count];
+            for (c, to) in channels.zip(rows) {
+                let from = &source[c * self.channel() + start + shift as usize..][..count];
+                let to = &mut to[..count];
+                for at in (0..count).step_by(S::LANES) {
+                    s.store(s.relu_mask(s.load(mask, at), s.load(from, at)), to, at);
+                }
+            }
+            return;
+        }
+        let end = (first + count).min(self.oh * self.ow);
+        for (c, to) in channels.zip(rows) {
+            let source = &source[c * self.channel()..][..self.channel()];
+            to[..count].fill(0.0);
+            for (oy, columns) in row_parts(first..end, self.ow) {
+                let inside = self.inside(oy, columns, tap);
+                if !inside.is_empty() {
+                    let from = &source[self.place(oy, inside.start, tap)..][..inside.len()];
+                    to[oy * self.ow + inside.start - first..][..inside.len()].copy_from_slice(from);
+                }
+            }
+        }
+    }
+
+    fn mask(&self, t: usize) -> &[f32] {
+        let len = self.oh * self.ow + SPARE;
+        &self.masks[t * len..][..len]
+    }
 }
 
-/// Places `o` of an output of length `len` for which `o * stride + offset` is inside `0..source`.
-pub(super) fn valid(len: usize, source: usize, stride: usize, offset: isize) -> Range<usize> {
-    let first = ((-offset).max(0) as usize).div_ceil(stride).min(len);
-    let end = if offset >= source as isize { 0 } else { ((source as isize - 1 - offset) as usize) / stride + 1 };
-    first..end.min(len).max(first)
+/// Places `o` of an output of length `len` for which `o + offset` is inside `0..source`.
+fn valid(len: usize, source: usize, offset: isize) -> Range<usize> {
+    let first = ((-offset).max(0) as usize).min(len);
+    first..((source as isize - offset).max(0) as usize).min(len).max(first)
 }
 
 /// The parts of output rows, `(row, columns)`, that make up the flat range `pixels` of an output `width` wide.
@@ -152,8 +239,8 @@ impl Packed {
                 for (channel, place) in place.chunks_exact(taps).enumerate() {
                     for r in 0..tile_rows.min(rows - first) {
                         let weight = &weight[(first + r) * row_stride + channel * channel_stride..];
-                        for ((_, _, tap), place) in grid.taps.iter().zip(place) {
-                            data[place * tile_rows + r] = weight[*tap];
+                        for (tap, place) in grid.taps.iter().zip(place) {
+                            data[place * tile_rows + r] = weight[tap.number];
                         }
                     }
                 }
@@ -219,18 +306,27 @@ impl Correlate<'_, '_> {
         let deepest = blocks.iter().map(Block::len).max().unwrap_or(0);
         let mut panel = scratch::take(strips * width * deepest);
         let mut live = vec![false; strips];
-        let mut mask = vec![0.0; strips * width];
         for block in blocks {
             let k = block.len();
             for (strip, live) in live.iter_mut().enumerate() {
-                *live = self.sees(&block.taps, strip * width, width);
+                let first = self.first + strip * width;
+                *live = block.taps.clone().any(|t| {
+                    let mask = &self.grid.mask(t)[first..first + width];
+                    s.sum(s.add(s.load(mask, 0), s.load(mask, S::LANES))) > 0.0
+                });
             }
             if !live.contains(&true) {
                 continue;
             }
-            for (i, tap) in block.taps.clone().enumerate() {
-                let k0 = i * block.channels.len();
-                self.pack_tap(s, tap, block.channels.clone(), k0, k, &live, &mut mask, &mut panel);
+            for (strip, panel) in panel.chunks_exact_mut(k * width).take(strips).enumerate() {
+                if !live[strip] {
+                    continue;
+                }
+                let first = self.first + strip * width;
+                let rows = panel.chunks_exact_mut(block.channels.len() * width);
+                for (t, to) in block.taps.clone().zip(rows) {
+                    self.grid.see(s, t, self.source, block.channels.clone(), first, width, to, width);
+                }
             }
             for group in 0..rows.div_ceil(R) {
                 let weights = &data[(self.row / R + group) * R * depth + block.at * R..][..k * R];
@@ -248,103 +344,6 @@ impl Correlate<'_, '_> {
                         multiply::<S, R, F>(s, weights, panel, self.tile, row, column);
                     }
                 }
-            }
-        }
-    }
-
-    /// Whether a pixel of the strip at `column` finds one of `taps` inside the source.
-    #[inline(always)]
-    fn sees(&self, taps: &Range<usize>, column: usize, width: usize) -> bool {
-        let end = self.tile.columns().min(column + width);
-        self.grid.taps[taps.clone()].iter().any(|&(dy, dx, _)| {
-            row_parts(self.first + column..self.first + end, self.grid.ow)
-                .any(|(oy, columns)| !self.grid.inside(oy, columns, dy, dx).is_empty())
-        })
-    }
-
-    /// Writes what the strips find at `tap`: channel `channels.start + j` becomes row `k0 + j` of each strip's `k`.
-    #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
-    fn pack_tap<S: Simd>(
-        &self,
-        s: S,
-        tap: usize,
-        channels: Range<usize>,
-        k0: usize,
-        k: usize,
-        live: &[bool],
-        mask: &mut [f32],
-        panel: &mut [f32],
-    ) {
-        let Grid { sh, sw, ow, stride, ref taps, .. } = *self.grid;
-        let (dy, dx, _) = taps[tap];
-        let (width, plane) = (2 * S::LANES, sh * sw);
-        // What is copied: (place in the strip, place in the source plane, count); all else is zero.
-        let mut pieces: Vec<(usize, usize, usize)> = vec![];
-        for (strip, live) in live.iter().enumerate() {
-            if !live {
-                continue;
-            }
-            let from = self.first + strip * width;
-            let to = self.first + self.tile.columns().min((strip + 1) * width);
-            let mask = &mut mask[strip * width..][..width];
-            mask.fill(0.0);
-            pieces.clear();
-            for (oy, columns) in row_parts(from..to, ow) {
-                let inside = self.grid.inside(oy, columns, dy, dx);
-                if !inside.is_empty() {
-                    let place = oy * ow + inside.start - from;
-                    let y = ((oy * stride) as isize + dy) as usize;
-                    let x = ((inside.start * stride) as isize + dx) as usize;
-                    mask[place..place + inside.len()].fill(1.0);
-                    pieces.push((place, y * sw + x, inside.len()));
-                }
-            }
-            let panel = &mut panel[(strip * k + k0) * width..][..channels.len() * width];
-            // Where rows of output and source are equally long, a strip is one run of the source, whatever rows it spans.
-            let shift = from as isize + dy * sw as isize + dx;
-            if stride == 1 && ow == sw && shift >= 0 && shift as usize + width <= plane {
-                let mask = [s.load(mask, 0), s.load(mask, S::LANES)];
-                let whole = pieces.len() == 1 && pieces[0].2 == width;
-                for (c, to) in channels.clone().zip(panel.chunks_exact_mut(width)) {
-                    let from = &self.source[c * plane + shift as usize..][..width];
-                    for h in 0..2 {
-                        let v = s.load(from, h * S::LANES);
-                        s.store(if whole { v } else { s.relu_mask(mask[h], v) }, to, h * S::LANES);
-                    }
-                }
-                continue;
-            }
-            for (c, to) in channels.clone().zip(panel.chunks_exact_mut(width)) {
-                let source = &self.source[c * plane..][..plane];
-                if pieces.len() != 1 || pieces[0].2 != width {
-                    s.store(s.zero(), to, 0);
-                    s.store(s.zero(), to, S::LANES);
-                }
-                for &(place, from, count) in &pieces {
-                    copy_strided(&source[from..], stride, &mut to[place..place + count]);
-                }
-            }
-        }
-    }
-}
-
-/// Every `stride`th element of `from`.
-#[inline(always)]
-pub(super) fn copy_strided(from: &[f32], stride: usize, to: &mut [f32]) {
-    match stride {
-        1 => to.copy_from_slice(&from[..to.len()]),
-        2 => {
-            let Some((last, to)) = to.split_last_mut() else { return };
-            let (pairs, rest) = from.split_at(2 * to.len());
-            for (to, from) in to.iter_mut().zip(pairs.chunks_exact(2)) {
-                *to = from[0];
-            }
-            *last = rest[0];
-        }
-        _ => {
-            for (to, from) in to.iter_mut().zip(from.iter().step_by(stride)) {
-                *to = *from;
             }
         }
     }

@@ -3,7 +3,7 @@
 //! A task takes some images. It lays out what each (channel, tap) pair sees as a row, a chunk of pixels that fits the
 //! second-level cache at a time, and sums the products of these rows with those of the gradient.
 
-use super::correlate::{Grid, copy_strided, row_parts};
+use super::correlate::Grid;
 use crate::pointwise::{Products, sum_parts};
 use crate::simd::{Kernel, Level, Simd};
 use crate::{ConvShape, scratch};
@@ -15,7 +15,7 @@ const CHUNK: usize = 128 * 1024;
 /// Parts of the batch that are summed separately.
 const PARTS: usize = 16;
 
-/// `[co, ci, kh, kw]`; `grid` is the forward convolution's.
+/// `[co, ci, kh, kw]`; `grid` is the forward convolution's, `x` its source.
 pub(super) fn backward_weight(level: Level, x: &[f32], g: &[f32], shape: &ConvShape, grid: &Grid) -> Vec<f32> {
     let (pairs, ohw, co) = (shape.ci * grid.taps.len(), grid.oh * grid.ow, shape.co);
     let mut out = vec![0.0; shape.weight_len()];
@@ -31,7 +31,7 @@ pub(super) fn backward_weight(level: Level, x: &[f32], g: &[f32], shape: &ConvSh
     parts.par_chunks_mut(co * pairs).enumerate().for_each(|(part, gw)| {
         let (mut seen, mut gradient) = (scratch::take(pairs * spacing), scratch::take(co * spacing));
         for image in part * images..((part + 1) * images).min(shape.n) {
-            let x = &x[image * shape.ci * shape.h * shape.w..][..shape.ci * shape.h * shape.w];
+            let x = &x[image * shape.ci * grid.channel()..][..shape.ci * grid.channel()];
             let g = &g[image * co * ohw..][..co * ohw];
             for first in (0..ohw).step_by(chunk) {
                 let pixels = first..ohw.min(first + chunk);
@@ -49,8 +49,8 @@ pub(super) fn backward_weight(level: Level, x: &[f32], g: &[f32], shape: &ConvSh
     // Taps that only see padding have no pairs.
     let (taps, all) = (grid.taps.len(), shape.kh * shape.kw);
     for (sums, out) in sums.chunks_exact(taps).zip(out.chunks_exact_mut(all)) {
-        for (sum, &(_, _, tap)) in sums.iter().zip(&grid.taps) {
-            out[tap] = *sum;
+        for (sum, tap) in sums.iter().zip(&grid.taps) {
+            out[tap.number] = *sum;
         }
     }
     out
@@ -69,26 +69,13 @@ impl Kernel for See<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let Grid { sh, sw, ow, stride, ref taps, .. } = *self.grid;
-        let start = self.pixels.start;
-        for (t, &(dy, dx, _)) in taps.iter().enumerate() {
-            for (oy, columns) in row_parts(self.pixels.clone(), ow) {
-                let inside = self.grid.inside(oy, columns.clone(), dy, dx);
-                let from = if inside.is_empty() {
-                    0
-                } else {
-                    let y = ((oy * stride) as isize + dy) as usize;
-                    y * sw + ((inside.start * stride) as isize + dx) as usize
-                };
-                let place = |column: usize| oy * ow + column - start;
-                for (c, x) in self.x.chunks_exact(sh * sw).enumerate() {
-                    let out = &mut self.out[(c * taps.len() + t) * self.spacing..][..self.spacing];
-                    out[place(columns.start)..place(inside.start)].fill(0.0);
-                    out[place(inside.end)..place(columns.end)].fill(0.0);
-                    copy_strided(&x[from..], stride, &mut out[place(inside.start)..place(inside.end)]);
-                }
-            }
+    fn run<S: Simd>(self, s: S) {
+        let See { x, grid, pixels, spacing, out } = self;
+        let (channels, taps) = (x.len() / grid.channel(), grid.taps.len());
+        let count = pixels.len().next_multiple_of(S::LANES);
+        for t in 0..taps {
+            let to = &mut out[t * spacing..];
+            grid.see(s, t, x, 0..channels, pixels.start, count, to, taps * spacing);
         }
     }
 }

@@ -21,7 +21,7 @@ const CHANNELS: usize = 96;
 /// Tasks that there should be, for machines with many cores.
 const TASKS: usize = 32;
 
-/// `[co, ci, kh, kw]`; `grid` is the forward convolution's.
+/// `[co, ci, kh, kw]`; `grid` is the forward convolution's, `x` its source.
 pub(super) fn backward_weight(level: Level, x: &[f32], g: &[f32], shape: &ConvShape, grid: &Grid) -> Vec<f32> {
     let work = Work::new(level, x, g, shape, grid);
     let Work { strips, groups, parts, .. } = work;
@@ -43,13 +43,13 @@ pub(super) fn backward_weight(level: Level, x: &[f32], g: &[f32], shape: &ConvSh
         |_, co, out| {
             let (group, row) = (co / work.channels, co % work.channels);
             for c in 0..shape.ci {
-                for (t, &(_, _, tap)) in grid.taps.iter().enumerate() {
+                for (t, tap) in grid.taps.iter().enumerate() {
                     let (strip, lane) = (c / work.width, c % work.width);
                     let at = (strip * groups + group) * sums
                         + ((row / work.tile_rows * grid.taps.len() + t) * work.tile_rows + row % work.tile_rows)
                             * work.width
                         + lane;
-                    out[c * taps + tap] = (0..parts).map(|p| all[p * part + at]).sum();
+                    out[c * taps + tap.number] = (0..parts).map(|p| all[p * part + at]).sum();
                 }
             }
         },
@@ -132,7 +132,7 @@ impl Task<'_> {
         let ConvShape { n, co, .. } = *work.shape;
         let ohw = work.grid.oh * work.grid.ow;
         let width = 2 * S::LANES;
-        let mut turned = scratch::take(work.grid.sh * work.grid.sw * width);
+        let mut turned = scratch::take(work.grid.channel() * width);
         let mut gradients: Box<Gradients<R>> = Box::new([[0.0; SPACING]; R]);
         let first = self.group * work.channels;
         for image in self.part * work.images..((self.part + 1) * work.images).min(n) {
@@ -169,8 +169,8 @@ impl Task<'_> {
         /// Pixels at a time: what is read and written stays in the nearest cache.
         const RUN: usize = 64;
         let work = self.work;
-        let ConvShape { ci, h, w, .. } = *work.shape;
-        let x = &work.x[image * ci * h * w..][..ci * h * w];
+        let (ci, channel) = (work.shape.ci, work.grid.channel());
+        let x = &work.x[image * ci * channel..][..ci * channel];
         let first = self.strip * width;
         let lanes = width.min(ci - first);
         let mut line = [0.0; RUN];
@@ -181,7 +181,7 @@ impl Task<'_> {
                 if lane >= lanes {
                     line.fill(0.0);
                 } else {
-                    line.copy_from_slice(&x[(first + lane) * h * w..][pixels.clone()]);
+                    line.copy_from_slice(&x[(first + lane) * channel..][pixels.clone()]);
                 }
                 for (to, from) in turned.chunks_exact_mut(width).zip(line.iter()) {
                     to[lane] = *from;
@@ -206,16 +206,13 @@ fn add_products<S: Simd, const R: usize, const Q: usize>(
     let grid = work.grid;
     let mut acc = [[s.zero(); 2]; Q];
     let start = chunk.start;
-    let (dy, dx, _) = grid.taps[tap];
+    let tap = &grid.taps[tap];
     for (oy, columns) in row_parts(chunk, grid.ow) {
-        let inside = grid.inside(oy, columns, dy, dx);
+        let inside = grid.inside(oy, columns, tap);
         if !inside.is_empty() {
-            let y = ((oy * grid.stride) as isize + dy) as usize;
-            let x = ((inside.start * grid.stride) as isize + dx) as usize;
             let pixel = oy * grid.ow + inside.start - start;
             let pixels = pixel..pixel + inside.len();
-            let turned = &turned[(y * grid.sw + x) * width..];
-            acc = run::<S, R, Q>(s, acc, gradients, pixels, turned, grid.stride * width);
+            acc = run::<S, R, Q>(s, acc, gradients, pixels, &turned[grid.place(oy, inside.start, tap) * width..]);
         }
     }
     for r in 0..Q {
@@ -226,7 +223,7 @@ fn add_products<S: Simd, const R: usize, const Q: usize>(
     }
 }
 
-/// Adds products of a run of pixels, whose lanes are `step` elements apart.
+/// Adds products of a run of pixels.
 #[inline(always)]
 fn run<S: Simd, const R: usize, const Q: usize>(
     s: S,
@@ -234,9 +231,8 @@ fn run<S: Simd, const R: usize, const Q: usize>(
     gradients: &Gradients<R>,
     pixels: Range<usize>,
     turned: &[f32],
-    step: usize,
 ) -> [[S::V; 2]; Q] {
-    for (pixel, b) in pixels.zip(turned.chunks(step)) {
+    for (pixel, b) in pixels.zip(turned.chunks_exact(2 * S::LANES)) {
         let b = [s.load(b, 0), s.load(b, S::LANES)];
         for r in 0..Q {
             let g = s.splat(gradients[r][pixel]);
