@@ -17,7 +17,7 @@ use split::split;
 /// Output pixels of a task.
 const PIXELS: usize = 256;
 /// Tasks that there should be, for machines with many cores.
-const TASKS: usize = 32;
+const TASKS: usize = 16;
 /// Input channels below this number do not fill the vectors of [`weight_gradient`].
 const FEW: usize = 32;
 

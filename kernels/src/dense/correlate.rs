@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// Pairs of tap and channel in a block: a strip of the panel is then read once from the second-level cache per row tile.
-const DEPTH: usize = 256;
+const DEPTH: usize = 512;
 
 /// One offset of a window.
 #[derive(Clone, Copy)]
@@ -111,13 +111,20 @@ impl Grid {
     ) {
         let (tap, plane) = (&self.taps[t], self.sh * self.sw);
         let start = tap.plane * plane;
-        let rows = to.chunks_mut(spacing);
         // Where rows of output and source are equally long, any pixels are one run of the source, whatever rows they span.
-        let shift = first as isize + tap.dy * self.sw as isize + tap.dx;
-        if self.ow == self.sw && shift >= 0 && shift as usize + count <= plane {
-            let mask = &self.mask(t)[first..first + count];
-            for (c, to) in channels.zip(rows) {
-                let from = &source[c * self.channel() + start + shift as usize..][..count];
+        // Vectors that would reach over the plane's ends are left to the slow way.
+        let (mut fast, shift) = (0..0, first as isize + tap.dy * self.sw as isize + tap.dx);
+        if self.ow == self.sw {
+            let from = ((-shift).max(0) as usize).next_multiple_of(S::LANES).min(count);
+            let end = ((plane as isize - shift).max(0) as usize / S::LANES * S::LANES).min(count);
+            fast = from..end.max(from);
+        }
+        let mask = self.mask(t);
+        if fast == (0..count) {
+            // The usual case, on its own because `count` is a constant for some callers.
+            let mask = &mask[first..first + count];
+            for (c, to) in channels.zip(to.chunks_mut(spacing)) {
+                let from = &source[c * self.channel() + (start as isize + shift) as usize..][..count];
                 let to = &mut to[..count];
                 for at in (0..count).step_by(S::LANES) {
                     s.store(s.relu_mask(s.load(mask, at), s.load(from, at)), to, at);
@@ -126,14 +133,28 @@ impl Grid {
             return;
         }
         let end = (first + count).min(self.oh * self.ow);
-        for (c, to) in channels.zip(rows) {
+        for (c, to) in channels.zip(to.chunks_mut(spacing)) {
             let source = &source[c * self.channel()..][..self.channel()];
-            to[..count].fill(0.0);
-            for (oy, columns) in row_parts(first..end, self.ow) {
-                let inside = self.inside(oy, columns, tap);
-                if !inside.is_empty() {
-                    let from = &source[self.place(oy, inside.start, tap)..][..inside.len()];
-                    to[oy * self.ow + inside.start - first..][..inside.len()].copy_from_slice(from);
+            let to = &mut to[..count];
+            if !fast.is_empty() {
+                let from = &source[start + (fast.start as isize + shift) as usize..][..fast.len()];
+                let mask = &mask[first + fast.start..][..fast.len()];
+                let to = &mut to[fast.clone()];
+                for at in (0..to.len()).step_by(S::LANES) {
+                    s.store(s.relu_mask(s.load(mask, at), s.load(from, at)), to, at);
+                }
+            }
+            for rest in [0..fast.start, fast.end..count] {
+                if rest.is_empty() {
+                    continue;
+                }
+                to[rest.clone()].fill(0.0);
+                for (oy, columns) in row_parts(first + rest.start..end.min(first + rest.end), self.ow) {
+                    let inside = self.inside(oy, columns, tap);
+                    if !inside.is_empty() {
+                        let from = &source[self.place(oy, inside.start, tap)..][..inside.len()];
+                        to[oy * self.ow + inside.start - first..][..inside.len()].copy_from_slice(from);
+                    }
                 }
             }
         }
@@ -223,24 +244,19 @@ impl Packed {
             }
         }
         let depth = taps * channels;
-        let mut place = vec![0; depth];
-        for block in &blocks {
-            for (i, tap) in block.taps.clone().enumerate() {
-                for (j, channel) in block.channels.clone().enumerate() {
-                    place[channel * taps + tap] = block.at + i * block.channels.len() + j;
-                }
-            }
-        }
         let tile_rows = level.run(TileRows);
         let mut data = vec![0.0; rows.div_ceil(tile_rows) * tile_rows * depth];
         if depth > 0 {
             data.par_chunks_mut(tile_rows * depth).enumerate().for_each(|(group, data)| {
                 let first = group * tile_rows;
-                for (channel, place) in place.chunks_exact(taps).enumerate() {
-                    for r in 0..tile_rows.min(rows - first) {
-                        let weight = &weight[(first + r) * row_stride + channel * channel_stride..];
-                        for (tap, place) in grid.taps.iter().zip(place) {
-                            data[place * tile_rows + r] = weight[tap.number];
+                let mut pairs = data.chunks_exact_mut(tile_rows);
+                for block in &blocks {
+                    for tap in &grid.taps[block.taps.clone()] {
+                        for (channel, to) in block.channels.clone().zip(&mut pairs) {
+                            let weight = &weight[first * row_stride + channel * channel_stride + tap.number..];
+                            for (to, from) in to.iter_mut().zip(weight.iter().step_by(row_stride)).take(rows - first) {
+                                *to = *from;
+                            }
                         }
                     }
                 }
@@ -304,7 +320,7 @@ impl Correlate<'_, '_> {
         let (rows, columns) = (self.tile.rows(), self.tile.columns());
         let strips = columns.div_ceil(width);
         let deepest = blocks.iter().map(Block::len).max().unwrap_or(0);
-        let mut panel = scratch::take(strips * width * deepest);
+        let mut panel = scratch::take_aligned(strips * width * deepest);
         let mut live = vec![false; strips];
         for block in blocks {
             let k = block.len();

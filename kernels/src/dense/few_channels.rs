@@ -29,7 +29,7 @@ pub(super) fn backward_weight(level: Level, x: &[f32], g: &[f32], shape: &ConvSh
     let images = shape.n.div_ceil(PARTS);
     let mut parts = vec![0.0; shape.n.div_ceil(images) * co * pairs];
     parts.par_chunks_mut(co * pairs).enumerate().for_each(|(part, gw)| {
-        let (mut seen, mut gradient) = (scratch::take(pairs * spacing), scratch::take(co * spacing));
+        let (mut seen, mut gradient) = (scratch::take_aligned(pairs * spacing), scratch::take_aligned(co * spacing));
         for image in part * images..((part + 1) * images).min(shape.n) {
             let x = &x[image * shape.ci * grid.channel()..][..shape.ci * grid.channel()];
             let g = &g[image * co * ohw..][..co * ohw];

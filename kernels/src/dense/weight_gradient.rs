@@ -132,7 +132,7 @@ impl Task<'_> {
         let ConvShape { n, co, .. } = *work.shape;
         let ohw = work.grid.oh * work.grid.ow;
         let width = 2 * S::LANES;
-        let mut turned = scratch::take(work.grid.channel() * width);
+        let mut turned = scratch::take_aligned(work.grid.channel() * width);
         let mut gradients: Box<Gradients<R>> = Box::new([[0.0; SPACING]; R]);
         let first = self.group * work.channels;
         for image in self.part * work.images..((self.part + 1) * work.images).min(n) {
