@@ -12,6 +12,7 @@ mod weight_gradient;
 use crate::simd::{Level, Tile, fill_tiles};
 use crate::{ConvShape, scratch};
 use correlate::{Grid, Packed, Tap};
+use rayon::prelude::*;
 use split::split;
 
 /// Output pixels of a task.
@@ -31,10 +32,13 @@ pub fn forward_bias(x: &[f32], w: &[f32], bias: Option<&[f32]>, shape: &ConvShap
     check(shape, Some(x), Some(w), None);
     assert!(bias.is_none_or(|bias| bias.len() == shape.co), "bias length does not match {shape:?}");
     let (level, ohw) = (Level::current(), shape.out_h() * shape.out_w());
-    let (x, grid) = (split(level, x, shape), forward_grid(shape));
+    let (grid, taps) = (forward_grid(shape), shape.kh * shape.kw);
     let image = shape.ci * grid.channel();
-    let taps = shape.kh * shape.kw;
-    let packed = Packed::new(level, &grid, w, [shape.co, shape.ci * taps], [shape.ci, taps]);
+    // Together: threads that sleep between small pieces of work take long to wake.
+    let (x, packed) = rayon::join(
+        || split(level, x, shape),
+        || Packed::new(level, &grid, w, [shape.co, shape.ci * taps], [shape.ci, taps]),
+    );
     let (rows, columns) = task_size(shape.n, shape.co, ohw, packed.row_multiple());
     fill_tiles([shape.n, shape.co, ohw], rows, columns, |i, row, first, tile| {
         if let Some(bias) = bias {
@@ -151,6 +155,7 @@ fn phases(shape: &ConvShape, w: &[f32]) -> Vec<Phase> {
     let (s, taps) = (shape.stride, shape.kh * shape.kw);
     let level = Level::current();
     (0..s * s)
+        .into_par_iter()
         .map(|i| {
             let (y, x) = (i / s, i % s);
             // Input row `s * k + y` is output row `k + dy`'s where `s * dy = y + pad - ky * dilation`.

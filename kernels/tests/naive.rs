@@ -274,6 +274,121 @@ fn dense_matches_naive() {
     }
 }
 
+/// Whole numbers from a stream, for shapes.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+}
+
+/// Shapes that nobody chose, and those at which blocks, strips and tiles of the dense convolution have rests or taps see
+/// padding only.
+fn random_dense_shapes() -> Vec<ConvShape> {
+    let mut shapes = vec![];
+    for (n, ci, co, h, w, stride, dilation) in [
+        (1, 300, 13, 6, 7, 1, 1),
+        (1, 140, 40, 9, 8, 1, 12),
+        (2, 33, 27, 10, 21, 1, 6),
+        (1, 70, 31, 11, 9, 2, 1),
+        (1, 257, 3, 5, 6, 2, 2),
+        (3, 3, 24, 19, 18, 2, 1),
+        (1, 520, 14, 4, 5, 1, 1),
+        (1, 6, 150, 21, 20, 1, 1),
+        (17, 31, 5, 3, 3, 1, 1),
+    ] {
+        let (kh, kw, pad_h, pad_w) = (3, 3, dilation, dilation);
+        shapes.push(ConvShape { n, ci, h, w, co, kh, kw, stride, pad_h, pad_w, dilation, groups: 1 });
+    }
+    let mut draw = Draw(11);
+    while shapes.len() < 150 {
+        let (kh, kw) = (1 + draw.below(4), 1 + draw.below(4));
+        let (stride, dilation) = (1 + draw.below(3), 1 + draw.below(4));
+        let shape = ConvShape {
+            n: 1 + draw.below(3),
+            ci: 1 + draw.below(40),
+            h: 1 + draw.below(14),
+            w: 1 + draw.below(40),
+            co: 1 + draw.below(40),
+            kh,
+            kw,
+            stride,
+            pad_h: draw.below(dilation * kh + 2),
+            pad_w: draw.below(dilation * kw + 2),
+            dilation,
+            groups: 1,
+        };
+        if shape.out_len() > 0 {
+            shapes.push(shape);
+        }
+    }
+    shapes
+}
+
+#[test]
+fn dense_matches_naive_for_random_shapes() {
+    for (i, shape) in random_dense_shapes().iter().enumerate() {
+        let (x, w) = (values(shape.in_len(), 1 + i as u64), values(shape.weight_len(), 2 + i as u64));
+        let (g, bias) = (values(shape.out_len(), 3 + i as u64), values(shape.co, 4 + i as u64));
+        let plane = shape.out_h() * shape.out_w();
+        let expected = naive_conv(&x, &w, &g, shape, false);
+        let channel = |i: usize| i / plane % shape.co;
+        let biased: Vec<f64> =
+            expected.y.iter().enumerate().map(|(i, y)| y + f64::from(bias[channel(i)])).collect();
+        let mut bias_gradient = vec![0.0; shape.co];
+        for (i, g) in g.iter().enumerate() {
+            bias_gradient[channel(i)] += f64::from(*g);
+        }
+        everywhere(|level| {
+            let what = |part: &str| format!("{level} {part} {shape:?}");
+            let y = dense::forward(&x, &w, shape);
+            close(&y, &expected.y, &what("forward"));
+            let with_bias = dense::forward_bias(&x, &w, Some(&bias), shape);
+            close(&with_bias, &biased, &what("forward with bias"));
+            let gx = dense::backward_input(&g, &w, shape);
+            close(&gx, &expected.gx, &what("input gradient"));
+            let gw = dense::backward_weight(&x, &g, shape);
+            close_at(&gw, &expected.gw, expected.gw_size, &what("weight gradient"));
+            let gb = dense::backward_bias(&g, shape);
+            close_at(&gb, &bias_gradient, 1.0, &what("bias gradient"));
+            vec![y, with_bias, gx, gw, gb]
+        });
+    }
+}
+
+/// Padding is skipped, not multiplied: values that are not finite stay where the window saw them.
+#[test]
+fn dense_keeps_infinities_where_they_belong() {
+    let shape = ConvShape {
+        n: 1,
+        ci: 2,
+        h: 9,
+        w: 9,
+        co: 3,
+        kh: 3,
+        kw: 3,
+        stride: 1,
+        pad_h: 1,
+        pad_w: 1,
+        dilation: 1,
+        groups: 1,
+    };
+    let mut x = values(shape.in_len(), 1);
+    x[4 * 9 + 8] = f32::INFINITY;
+    let w = vec![1.0; shape.weight_len()];
+    everywhere(|level| {
+        let y = dense::forward(&x, &w, &shape);
+        for (i, y) in y.iter().enumerate() {
+            let (row, column) = (i / 9 % 9, i % 9);
+            let near = (3..=5).contains(&row) && column >= 7;
+            assert_eq!(y.is_finite(), !near, "{level}: {y} at {row}, {column}");
+        }
+        vec![y]
+    });
+}
+
 #[test]
 fn batch_norm_matches_naive() {
     for (i, (n, c, hw)) in

@@ -253,8 +253,11 @@ impl Packed {
                 for block in &blocks {
                     for tap in &grid.taps[block.taps.clone()] {
                         for (channel, to) in block.channels.clone().zip(&mut pairs) {
-                            let weight = &weight[first * row_stride + channel * channel_stride + tap.number..];
-                            for (to, from) in to.iter_mut().zip(weight.iter().step_by(row_stride)).take(rows - first) {
+                            let weight =
+                                &weight[first * row_stride + channel * channel_stride + tap.number..];
+                            for (to, from) in
+                                to.iter_mut().zip(weight.iter().step_by(row_stride)).take(rows - first)
+                            {
                                 *to = *from;
                             }
                         }

@@ -16,7 +16,13 @@ const CHUNK: usize = 128 * 1024;
 const PARTS: usize = 16;
 
 /// `[co, ci, kh, kw]`; `grid` is the forward convolution's, `x` its source.
-pub(super) fn backward_weight(level: Level, x: &[f32], g: &[f32], shape: &ConvShape, grid: &Grid) -> Vec<f32> {
+pub(super) fn backward_weight(
+    level: Level,
+    x: &[f32],
+    g: &[f32],
+    shape: &ConvShape,
+    grid: &Grid,
+) -> Vec<f32> {
     let (pairs, ohw, co) = (shape.ci * grid.taps.len(), grid.oh * grid.ow, shape.co);
     let mut out = vec![0.0; shape.weight_len()];
     if shape.n * co * pairs * ohw == 0 {
@@ -29,7 +35,8 @@ pub(super) fn backward_weight(level: Level, x: &[f32], g: &[f32], shape: &ConvSh
     let images = shape.n.div_ceil(PARTS);
     let mut parts = vec![0.0; shape.n.div_ceil(images) * co * pairs];
     parts.par_chunks_mut(co * pairs).enumerate().for_each(|(part, gw)| {
-        let (mut seen, mut gradient) = (scratch::take_aligned(pairs * spacing), scratch::take_aligned(co * spacing));
+        let (mut seen, mut gradient) =
+            (scratch::take_aligned(pairs * spacing), scratch::take_aligned(co * spacing));
         for image in part * images..((part + 1) * images).min(shape.n) {
             let x = &x[image * shape.ci * grid.channel()..][..shape.ci * grid.channel()];
             let g = &g[image * co * ohw..][..co * ohw];

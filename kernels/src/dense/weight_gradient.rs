@@ -22,7 +22,13 @@ const CHANNELS: usize = 96;
 const TASKS: usize = 32;
 
 /// `[co, ci, kh, kw]`; `grid` is the forward convolution's, `x` its source.
-pub(super) fn backward_weight(level: Level, x: &[f32], g: &[f32], shape: &ConvShape, grid: &Grid) -> Vec<f32> {
+pub(super) fn backward_weight(
+    level: Level,
+    x: &[f32],
+    g: &[f32],
+    shape: &ConvShape,
+    grid: &Grid,
+) -> Vec<f32> {
     let work = Work::new(level, x, g, shape, grid);
     let Work { strips, groups, parts, .. } = work;
     let sums = work.sums();
@@ -46,7 +52,8 @@ pub(super) fn backward_weight(level: Level, x: &[f32], g: &[f32], shape: &ConvSh
                 for (t, tap) in grid.taps.iter().enumerate() {
                     let (strip, lane) = (c / work.width, c % work.width);
                     let at = (strip * groups + group) * sums
-                        + ((row / work.tile_rows * grid.taps.len() + t) * work.tile_rows + row % work.tile_rows)
+                        + ((row / work.tile_rows * grid.taps.len() + t) * work.tile_rows
+                            + row % work.tile_rows)
                             * work.width
                         + lane;
                     out[c * taps + tap.number] = (0..parts).map(|p| all[p * part + at]).sum();
@@ -212,7 +219,13 @@ fn add_products<S: Simd, const R: usize, const Q: usize>(
         if !inside.is_empty() {
             let pixel = oy * grid.ow + inside.start - start;
             let pixels = pixel..pixel + inside.len();
-            acc = run::<S, R, Q>(s, acc, gradients, pixels, &turned[grid.place(oy, inside.start, tap) * width..]);
+            acc = run::<S, R, Q>(
+                s,
+                acc,
+                gradients,
+                pixels,
+                &turned[grid.place(oy, inside.start, tap) * width..],
+            );
         }
     }
     for r in 0..Q {
