@@ -43,8 +43,7 @@ fn answer(
 ) -> Option<String> {
     let pad = dilation * (k - 1) / 2;
     let groups = if kernel == "depthwise" { ci } else { 1 };
-    let shape =
-        ConvShape { n, ci, h, w, co, kh: k, kw: k, stride, pad_h: pad, pad_w: pad, dilation, groups };
+    let shape = ConvShape { n, ci, h, w, co, kh: k, kw: k, stride, pad_h: pad, pad_w: pad, dilation, groups };
     let planes = PoolShape { planes: n * ci, h, w, k, stride, pad };
     let (x, weight) = (values(shape.in_len()), values(shape.weight_len()));
     let (g, bias, hw) = (values(shape.out_len()), values(co), h * w);
@@ -57,9 +56,7 @@ fn answer(
         ("depthwise", "forward") => time(calls, || depthwise::forward(&x, &weight, &shape, false)),
         ("depthwise", "input") => time(calls, || depthwise::backward_input(&g, &weight, &shape, None)),
         ("depthwise", "weight") => time(calls, || depthwise::backward_weight(&x, &g, &shape, false)),
-        ("pointwise", "forward") => {
-            time(calls, || pointwise::forward(&x, &weight, n, ci, co, hw, false))
-        }
+        ("pointwise", "forward") => time(calls, || pointwise::forward(&x, &weight, n, ci, co, hw, false)),
         ("pointwise", "backward") => {
             time(calls, || pointwise::backward(&x, &weight, &g, n, ci, co, hw, false))
         }

@@ -9,7 +9,7 @@ mod few_channels;
 mod split;
 mod weight_gradient;
 
-use crate::simd::{Level, Tile, fill_tiles};
+use crate::simd::{Kernel, Level, Simd, Tile, fill_pieces, fill_tiles};
 use crate::{ConvShape, scratch};
 use correlate::{Grid, Packed, Tap};
 use rayon::prelude::*;
@@ -105,13 +105,38 @@ pub fn backward_weight(x: &[f32], g: &[f32], shape: &ConvShape) -> Vec<f32> {
 /// The gradient of the bias, `[co]`, for output gradient `g`.
 pub fn backward_bias(g: &[f32], shape: &ConvShape) -> Vec<f32> {
     check(shape, None, None, Some(g));
-    let plane = shape.out_h() * shape.out_w();
-    let mut sums = vec![0.0; shape.co];
-    for (i, plane) in g.chunks_exact(plane.max(1)).enumerate() {
-        // By rows of 256, in `f64`: planes are long.
-        sums[i % shape.co] += plane.chunks(256).map(|g| f64::from(g.iter().sum::<f32>())).sum::<f64>();
+    let (level, plane) = (Level::current(), shape.out_h() * shape.out_w());
+    fill_pieces(
+        shape.co,
+        1,
+        4,
+        || (),
+        |_, c, out| {
+            // In `f64` from plane to plane: there may be many.
+            let planes = (0..shape.n).map(|i| &g[(i * shape.co + c) * plane..][..plane]);
+            out[0] = planes.map(|g| f64::from(level.run(Sum(g)))).sum::<f64>() as f32;
+        },
+    )
+}
+
+/// The sum of all elements, a few vectors at a time.
+struct Sum<'a>(&'a [f32]);
+
+impl Kernel for Sum<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let mut acc = [s.zero(); 4];
+        let blocks = self.0.chunks_exact(4 * S::LANES);
+        let rest = blocks.remainder();
+        for block in blocks {
+            for (i, acc) in acc.iter_mut().enumerate() {
+                *acc = s.add(*acc, s.load(block, i * S::LANES));
+            }
+        }
+        s.sum(s.add(s.add(acc[0], acc[1]), s.add(acc[2], acc[3]))) + rest.iter().sum::<f32>()
     }
-    sums.into_iter().map(|sum| sum as f32).collect()
 }
 
 fn check(shape: &ConvShape, x: Option<&[f32]>, w: Option<&[f32]>, g: Option<&[f32]>) {
