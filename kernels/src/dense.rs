@@ -18,7 +18,7 @@ use split::split;
 /// Output pixels of a task.
 const PIXELS: usize = 256;
 /// Tasks that there should be, for machines with many cores.
-const TASKS: usize = 16;
+const TASKS: usize = 32;
 /// Input channels below this number do not fill the vectors of [`weight_gradient`].
 const FEW: usize = 32;
 
@@ -40,12 +40,8 @@ pub fn forward_bias(x: &[f32], w: &[f32], bias: Option<&[f32]>, shape: &ConvShap
         || Packed::new(level, &grid, w, [shape.co, shape.ci * taps], [shape.ci, taps]),
     );
     let (rows, columns) = task_size(shape.n, shape.co, ohw, packed.row_multiple());
-    fill_tiles([shape.n, shape.co, ohw], rows, columns, |i, row, first, tile| {
-        if let Some(bias) = bias {
-            for r in 0..tile.rows() {
-                tile.row(r).fill(bias[row + r]);
-            }
-        }
+    let initial = |row: usize| bias.map_or(0.0, |bias| bias[row]);
+    fill_tiles([shape.n, shape.co, ohw], rows, columns, initial, |i, row, first, tile| {
         packed.correlate(&grid, &x[i * image..][..image], row, first, tile);
     })
 }
@@ -61,33 +57,45 @@ pub fn backward_input(g: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f32> {
     if stride == 1 {
         let Phase { grid, packed, .. } = &phases[0];
         let (rows, columns) = task_size(shape.n, shape.ci, shape.h * shape.w, multiple);
-        return fill_tiles([shape.n, shape.ci, shape.h * shape.w], rows, columns, |i, row, first, tile| {
-            packed.correlate(grid, g(i), row, first, tile);
-        });
+        return fill_tiles(
+            [shape.n, shape.ci, shape.h * shape.w],
+            rows,
+            columns,
+            |_| 0.0,
+            |i, row, first, tile| {
+                packed.correlate(grid, g(i), row, first, tile);
+            },
+        );
     }
     // Tiles of whole groups of `stride` input rows, so that each has a part of every phase.
     let (rows, columns) = task_size(shape.n, shape.ci, shape.h * shape.w, multiple);
     let lines = (columns * stride).div_ceil(shape.w.max(1)).next_multiple_of(stride);
-    fill_tiles([shape.n, shape.ci, shape.h * shape.w], rows, lines * shape.w, |i, row, first, tile| {
-        let (top, lines) = (first / shape.w, tile.columns() / shape.w);
-        for Phase { y, x, grid, packed } in &phases {
-            let columns = grid.ow * (lines - (*y).min(lines)).div_ceil(stride);
-            if columns == 0 || grid.taps.is_empty() {
-                continue;
-            }
-            let mut part = scratch::zeroed(tile.rows() * columns);
-            let mut part = Tile::over(&mut part, columns);
-            packed.correlate(grid, g(i), row, top / stride * grid.ow, &mut part);
-            for r in 0..tile.rows() {
-                let to = tile.row(r).chunks_exact_mut(shape.w).skip(*y).step_by(stride);
-                for (to, from) in to.zip(part.row(r).chunks_exact(grid.ow)) {
-                    for (to, from) in to[*x..].iter_mut().step_by(stride).zip(from) {
-                        *to = *from;
+    fill_tiles(
+        [shape.n, shape.ci, shape.h * shape.w],
+        rows,
+        lines * shape.w,
+        |_| 0.0,
+        |i, row, first, tile| {
+            let (top, lines) = (first / shape.w, tile.columns() / shape.w);
+            for Phase { y, x, grid, packed } in &phases {
+                let columns = grid.ow * (lines - (*y).min(lines)).div_ceil(stride);
+                if columns == 0 || grid.taps.is_empty() {
+                    continue;
+                }
+                let mut part = scratch::zeroed(tile.rows() * columns);
+                let mut part = Tile::over(&mut part, columns);
+                packed.correlate(grid, g(i), row, top / stride * grid.ow, &mut part);
+                for r in 0..tile.rows() {
+                    let to = tile.row(r).chunks_exact_mut(shape.w).skip(*y).step_by(stride);
+                    for (to, from) in to.zip(part.row(r).chunks_exact(grid.ow)) {
+                        for (to, from) in to[*x..].iter_mut().step_by(stride).zip(from) {
+                            *to = *from;
+                        }
                     }
                 }
             }
-        }
-    })
+        },
+    )
 }
 
 /// The gradient of the weight, `[co, ci, kh, kw]`, for input `x` and output gradient `g`.
@@ -149,7 +157,7 @@ fn check(shape: &ConvShape, x: Option<&[f32]>, w: Option<&[f32]>, g: Option<&[f3
 /// Rows and columns of a task's tile: columns are shared out first, rows where there are few pixels.
 fn task_size(images: usize, rows: usize, columns: usize, multiple: usize) -> (usize, usize) {
     /// Columns and rows that a task should have for the panel to pay.
-    const FEWEST: [usize; 2] = [128, 128];
+    const FEWEST: [usize; 2] = [96, 128];
     let wanted = TASKS.div_ceil(images.max(1));
     let across = columns.div_ceil(PIXELS).max(wanted.min(columns / FEWEST[0])).max(1);
     let down = wanted.div_ceil(across).min(rows / FEWEST[1]).max(1);

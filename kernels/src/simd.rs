@@ -672,11 +672,13 @@ impl<'a> Tile<'a> {
 }
 
 /// A fresh vector of `matrices` matrices `[rows, columns]`, written in parallel tile by tile: `f(matrix, row, column,
-/// tile)` gets the tile whose first element is there, zeroed, of at most `tile_rows` by `tile_columns` elements.
+/// tile)` gets the tile whose first element is there, of at most `tile_rows` by `tile_columns` elements that are their row's
+/// `initial` value.
 pub(crate) fn fill_tiles(
     [matrices, rows, columns]: [usize; 3],
     tile_rows: usize,
     tile_columns: usize,
+    initial: impl Fn(usize) -> f32 + Sync,
     f: impl Fn(usize, usize, usize, &mut Tile) + Sync,
 ) -> Vec<f32> {
     /// Lets tasks share the vector's address.
@@ -704,11 +706,12 @@ pub(crate) fn fill_tiles(
         let first = (matrix * rows + row) * columns + column;
         // SAFETY: the last element is at `first + (count - 1) * columns + width - 1 < len`, within the allocation. Tiles
         // of different tasks have no element in common, each task runs once, and `out` is not touched meanwhile.
-        // `write_bytes` makes the elements initialised before a slice of them exists.
+        // Elements are initialised before a slice of `f32` exists.
         let mut tile = unsafe {
             let start = data.get().add(first);
             for r in 0..count {
-                start.add(r * columns).write_bytes(0, width);
+                let part = start.add(r * columns).cast::<MaybeUninit<f32>>();
+                std::slice::from_raw_parts_mut(part, width).fill(MaybeUninit::new(initial(row + r)));
             }
             Tile { start, stride: columns, rows: count, columns: width, owner: PhantomData }
         };
