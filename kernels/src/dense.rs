@@ -12,7 +12,6 @@ mod weight_gradient;
 use crate::simd::{Kernel, Level, Simd, Tile, fill_pieces, fill_tiles};
 use crate::{ConvShape, scratch};
 use correlate::{Grid, Packed, Tap};
-use rayon::prelude::*;
 use split::split;
 
 /// Output pixels of a task.
@@ -34,11 +33,8 @@ pub fn forward_bias(x: &[f32], w: &[f32], bias: Option<&[f32]>, shape: &ConvShap
     let (level, ohw) = (Level::current(), shape.out_h() * shape.out_w());
     let (grid, taps) = (forward_grid(shape), shape.kh * shape.kw);
     let image = shape.ci * grid.channel();
-    // Together: threads that sleep between small pieces of work take long to wake.
-    let (x, packed) = rayon::join(
-        || split(level, x, shape),
-        || Packed::new(level, &grid, w, [shape.co, shape.ci * taps], [shape.ci, taps]),
-    );
+    let x = split(level, x, shape);
+    let packed = Packed::new(level, &grid, w, [shape.co, shape.ci * taps], [shape.ci, taps]);
     let (rows, columns) = task_size(shape.n, shape.co, ohw, packed.row_multiple());
     let initial = |row: usize| bias.map_or(0.0, |bias| bias[row]);
     fill_tiles([shape.n, shape.co, ohw], rows, columns, initial, |i, row, first, tile| {
@@ -176,19 +172,18 @@ fn forward_grid(shape: &ConvShape) -> Grid {
 }
 
 /// The input pixels at `(y, x)` modulo the stride: output pixels reach them through the same taps.
-struct Phase {
+struct Phase<'a> {
     y: usize,
     x: usize,
     grid: Grid,
-    packed: Packed,
+    packed: Packed<'a>,
 }
 
 /// All phases of the input gradient; one with stride 1.
-fn phases(shape: &ConvShape, w: &[f32]) -> Vec<Phase> {
+fn phases<'a>(shape: &ConvShape, w: &'a [f32]) -> Vec<Phase<'a>> {
     let (s, taps) = (shape.stride, shape.kh * shape.kw);
     let level = Level::current();
     (0..s * s)
-        .into_par_iter()
         .map(|i| {
             let (y, x) = (i / s, i % s);
             // Input row `s * k + y` is output row `k + dy`'s where `s * dy = y + pad - ky * dilation`.

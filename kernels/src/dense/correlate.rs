@@ -8,8 +8,8 @@
 
 use crate::scratch;
 use crate::simd::{Kernel, Level, Simd, Tile};
-use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// Pairs of tap and channel in a block: a strip of the panel is then read once from the second-level cache per row tile.
 const DEPTH: usize = 512;
@@ -200,28 +200,32 @@ impl Block {
     }
 }
 
-/// The weights of a [`Grid`]'s taps, packed for [`Correlate`].
-pub(super) struct Packed {
+/// The weights of a [`Grid`]'s taps, packed for [`Correlate`] by whoever needs a group of rows first: a parallel step of
+/// its own would cost more than the packing where threads take long to wake.
+pub(super) struct Packed<'a> {
     level: Level,
+    weight: &'a [f32],
+    rows: [usize; 2],
+    channel_stride: usize,
     /// Pairs in all blocks.
     depth: usize,
     tile_rows: usize,
     blocks: Vec<Block>,
     /// By groups of `tile_rows` rows: the rows' values of the first pair, of the second, and so on; zeros for the rows
     /// after the last.
-    data: Vec<f32>,
+    groups: Vec<OnceLock<Vec<f32>>>,
 }
 
-impl Packed {
+impl<'a> Packed<'a> {
     /// The product's rows are output channels, or input channels for the gradient; their values are
     /// `weight[row * row_stride + channel * channel_stride + tap]`.
     pub fn new(
         level: Level,
         grid: &Grid,
-        weight: &[f32],
-        [rows, row_stride]: [usize; 2],
+        weight: &'a [f32],
+        rows: [usize; 2],
         [channels, channel_stride]: [usize; 2],
-    ) -> Packed {
+    ) -> Packed<'a> {
         let taps = grid.taps.len();
         let mut blocks = vec![];
         let mut at = 0;
@@ -245,27 +249,28 @@ impl Packed {
         }
         let depth = taps * channels;
         let tile_rows = level.run(TileRows);
-        let mut data = vec![0.0; rows.div_ceil(tile_rows) * tile_rows * depth];
-        if depth > 0 {
-            data.par_chunks_mut(tile_rows * depth).enumerate().for_each(|(group, data)| {
-                let first = group * tile_rows;
-                let mut pairs = data.chunks_exact_mut(tile_rows);
-                for block in &blocks {
-                    for tap in &grid.taps[block.taps.clone()] {
-                        for (channel, to) in block.channels.clone().zip(&mut pairs) {
-                            let weight =
-                                &weight[first * row_stride + channel * channel_stride + tap.number..];
-                            for (to, from) in
-                                to.iter_mut().zip(weight.iter().step_by(row_stride)).take(rows - first)
-                            {
-                                *to = *from;
-                            }
+        let groups = (0..rows[0].div_ceil(tile_rows)).map(|_| OnceLock::new()).collect();
+        Packed { level, weight, rows, channel_stride, depth, tile_rows, blocks, groups }
+    }
+
+    fn group(&self, grid: &Grid, group: usize) -> &[f32] {
+        self.groups[group].get_or_init(|| {
+            let ([rows, row_stride], first) = (self.rows, group * self.tile_rows);
+            let mut data = vec![0.0; self.tile_rows * self.depth];
+            let mut pairs = data.chunks_exact_mut(self.tile_rows);
+            for block in &self.blocks {
+                for tap in &grid.taps[block.taps.clone()] {
+                    for (channel, to) in block.channels.clone().zip(&mut pairs) {
+                        let place = first * row_stride + channel * self.channel_stride + tap.number;
+                        let values = self.weight[place..].iter().step_by(row_stride);
+                        for (to, from) in to.iter_mut().zip(values).take(rows - first) {
+                            *to = *from;
                         }
                     }
                 }
-            });
-        }
-        Packed { level, depth, tile_rows, blocks, data }
+            }
+            data
+        })
     }
 
     /// Adds to `tile` the product's rows from `row` (a multiple of the register tile's, see [`Packed::row_multiple`]) at the
@@ -293,7 +298,7 @@ impl Kernel for TileRows {
 
 /// See [`Packed::correlate`].
 struct Correlate<'a, 'b> {
-    packed: &'a Packed,
+    packed: &'a Packed<'a>,
     grid: &'a Grid,
     source: &'a [f32],
     row: usize,
@@ -319,7 +324,7 @@ impl Correlate<'_, '_> {
     #[inline(always)]
     fn blocks<S: Simd, const R: usize, const M: usize, const F: usize>(&mut self, s: S) {
         let width = 2 * S::LANES;
-        let Packed { depth, blocks, data, .. } = self.packed;
+        let Packed { blocks, .. } = self.packed;
         let (rows, columns) = (self.tile.rows(), self.tile.columns());
         let strips = columns.div_ceil(width);
         let deepest = blocks.iter().map(Block::len).max().unwrap_or(0);
@@ -347,8 +352,12 @@ impl Correlate<'_, '_> {
                     self.grid.see(s, t, self.source, block.channels.clone(), first, width, to, width);
                 }
             }
-            for group in 0..rows.div_ceil(R) {
-                let weights = &data[(self.row / R + group) * R * depth + block.at * R..][..k * R];
+            // Tasks begin with different groups, so that they do not wait for each other's packing.
+            let groups = rows.div_ceil(R);
+            for i in 0..groups {
+                let group = (i + self.first / width) % groups;
+                let packed = self.packed.group(self.grid, self.row / R + group);
+                let weights = &packed[block.at * R..][..k * R];
                 let count = rows - group * R;
                 for (strip, panel) in panel.chunks_exact(k * width).take(strips).enumerate() {
                     if !live[strip] {
