@@ -63,9 +63,9 @@ pub fn backward_input(g: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f32> {
             },
         );
     }
-    // Tiles of whole groups of `stride` input rows, so that each has a part of every phase.
+    // Tiles of whole groups of `stride` input rows, so that each has a part of every phase, `columns` pixels or more.
     let (rows, columns) = task_size(shape.n, shape.ci, shape.h * shape.w, multiple);
-    let lines = (columns * stride).div_ceil(shape.w.max(1)).next_multiple_of(stride);
+    let lines = (columns * stride * stride).div_ceil(shape.w.max(1)).next_multiple_of(stride);
     fill_tiles(
         [shape.n, shape.ci, shape.h * shape.w],
         rows,
