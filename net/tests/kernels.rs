@@ -44,7 +44,9 @@ impl Net {
 
     fn step(&self, weights: &Weights, [h, w]: [usize; 2], kernels: bool) -> Step {
         let device: Device = Devices::cpu().recording();
-        let mut rng = Streams::new(7).rng("test/images", 0);
+        // Not every draw will do: with number 0 a value lies so near to a ReLU's zero or another maximum that burn
+        // itself, given images that differ by 1e-7, finds a gradient that differs by 2.7e-2. With number 1 by 4e-6.
+        let mut rng = Streams::new(7).rng("test/images", 1);
         let pixels = (0..BATCH * 3 * h * w).map(|_| rng.random_range(-2.0..2.0)).collect();
         let x = Feature::from_values(pixels, [BATCH, 3, h, w], &device);
         let mode = Mode::Train { drop_path: 0.0, rng: Box::new(rng) };
