@@ -7,7 +7,9 @@ PROGRAM is what `cargo build --release --example time_kernels --manifest-path ke
 A round asks the program for a few calls, then times as many calls of PyTorch's own operation on equal shapes; the
 first round is discarded, and so is the first call of each turn (it brings data and code back into the caches). A turn
 counts with the median of its calls, a case with the median of its turns, its ratio with the median of the turns' ratios.
-Writes OUT_DIR/raw.csv (every call) and OUT_DIR/summary.md, and prints the table.
+The best call of either is given too: it says what the code can do where other work disturbs the machine. Writes
+OUT_DIR/raw.csv (a row per turn, with the milliseconds of every call) and OUT_DIR/summary.md, and prints the turns'
+medians as it goes. `--summarise` instead of PROGRAM writes summary.md again from OUT_DIR's raw.csv.
 """
 import argparse
 import csv
@@ -102,15 +104,18 @@ def clock(f):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("program")
+    parser.add_argument("program", nargs="?")
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--only", default="")
+    parser.add_argument("--summarise", action="store_true")
     args = parser.parse_args()
+    if args.summarise:
+        return summarise(args.out)
     torch.set_num_threads(THREADS)
     torch.set_grad_enabled(False)
     args.out.mkdir(parents=True, exist_ok=True)
-    genas, raw, table = Genas(args.program), [], []
+    genas, raw = Genas(args.program), []
     for group, kernel, *shape, passes in cases():
         n, ci, co, h, w, k, stride, dilation = shape
         name = f"{kernel} {k}x{k}" if k > 1 else kernel
@@ -129,22 +134,41 @@ def main():
                 times = {"genas": genas.times(kernel, which, shape, calls)}
                 times["pytorch"] = [clock(operation) for _ in range(calls)]
                 for who, values in times.items():
-                    raw += [[group, name, which, n, who, turn, i, f"{v:.4f}"] for i, v in enumerate(values)]
+                    raw.append([group, name, which, n, who, turn, " ".join(f"{v:.4f}" for v in values)])
                 turns.append([statistics.median(v[1:]) for v in times.values()])
-            turns = turns[1:]
-            ratios = sorted(a / b for a, b in turns)
-            middle = [statistics.median(t) for t in zip(*turns)]
-            table.append([group, name, which, n, *middle, statistics.median(ratios), ratios[0], ratios[-1]])
-            print("{} | {} | {} | {} | {:.3f} | {:.3f} | {:.2f} ({:.2f} to {:.2f})".format(*table[-1]), flush=True)
+            print("{} | {} | {} | {} | {:.3f} | {:.3f} | {:.2f} ({:.2f} to {:.2f})".format(
+                group, name, which, n, *figures(turns[1:])), flush=True)
     with open(args.out / "raw.csv", "w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(
-            [["group", "case", "pass", "batch", "program", "turn", "call", "ms"], *raw]
+            [["group", "case", "pass", "batch", "program", "turn", "ms of each call"], *raw]
         )
-    with open(args.out / "summary.md", "w") as file:
-        file.write("# Medians, milliseconds\n\nRatio: genas / PyTorch, below 1 genas is faster; (least to largest turn).\n\n")
-        file.write("| | kernel | pass | batch | genas | PyTorch | ratio |\n|---|---|---|---|---|---|---|\n")
-        for row in table:
-            file.write("| {} | {} | {} | {} | {:.3f} | {:.3f} | {:.2f} ({:.2f} to {:.2f}) |\n".format(*row))
+    summarise(args.out)
+
+
+def figures(turns):
+    """Medians of both, and of their ratio with its least and largest, of (genas, PyTorch) per turn."""
+    ratios = sorted(a / b for a, b in turns)
+    middle = [statistics.median(t) for t in zip(*turns)]
+    return [*middle, statistics.median(ratios), ratios[0], ratios[-1]]
+
+
+def summarise(out):
+    cases = {}
+    with open(out / "raw.csv", newline="") as file:
+        for *case, who, turn, calls in list(csv.reader(file))[1:]:
+            if turn != "0":
+                turns = cases.setdefault(tuple(case), {"genas": [], "pytorch": []})
+                turns[who].append([float(v) for v in calls.split()][1:])
+    with open(out / "summary.md", "w") as file:
+        file.write("# Milliseconds\n\nRatios: genas / PyTorch, below 1 genas is faster.\n\n")
+        file.write("| | kernel | pass | batch | genas, median | PyTorch, median | ratio (least to largest turn) ")
+        file.write("| genas, best | PyTorch, best | ratio |\n|---|---|---|---|---|---|---|---|---|---|\n")
+        for case, turns in cases.items():
+            best = [min(v for turn in turns[who] for v in turn) for who in turns]
+            medians = [[statistics.median(turn) for turn in turns[who]] for who in turns]
+            row = [*case, *figures(list(zip(*medians))), *best, best[0] / best[1]]
+            file.write("| {} | {} | {} | {} | {:.3f} | {:.3f} | {:.2f} ({:.2f} to {:.2f}) ".format(*row))
+            file.write("| {:.3f} | {:.3f} | {:.2f} |\n".format(*row[-3:]))
 
 
 if __name__ == "__main__":

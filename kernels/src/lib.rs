@@ -5,7 +5,7 @@
 //! * Kernels run on the current rayon pool. Work is cut into pieces that depend on the shapes only and partial sums are
 //!   added in a fixed order, so the bits of a result do not depend on the number of threads. (They do depend on the
 //!   instruction set.)
-//! * Outputs are fresh `Vec`s that are written once; padding and im2col buffers are per thread and reused.
+//! * Outputs are fresh `Vec`s that are written once; padding and panel buffers are per thread and reused.
 //! * Convolutions, pointwise and depthwise, can apply the ReLU in front of them while they load their input
 //!   (`relu_input`), which saves a pass over memory in each direction and the activation itself.
 //! * [`memory`] has an allocator that keeps large blocks, without which fresh pages cost more than these kernels.
