@@ -25,11 +25,6 @@ pub struct EvalTransform {
 }
 
 impl EvalTransform {
-    /// The ImageNet transform for an input of side `crop`: resized to 8/7 of it (256 for 224).
-    pub fn imagenet(crop: usize, normalization: Normalization) -> Self {
-        Self { resize: crop * 8 / 7, crop, normalization }
-    }
-
     /// Values of one transformed image: 3 x crop x crop.
     pub fn image_len(&self) -> usize {
         3 * self.crop * self.crop
@@ -248,8 +243,7 @@ mod tests {
 
     #[test]
     fn a_plain_image_has_the_normalised_value() {
-        let transform = EvalTransform::imagenet(14, Normalization::IMAGENET);
-        assert_eq!(transform.resize, 16);
+        let transform = EvalTransform { resize: 16, crop: 14, normalization: Normalization::IMAGENET };
         let picture = Picture { width: 50, height: 33, rgb: [10, 20, 30].repeat(50 * 33) };
         let mut out = vec![0.0; transform.image_len()];
         transform.apply(&picture, &mut out).unwrap();

@@ -32,7 +32,7 @@ fn imagenet_photos_are_indexed_and_transformed() {
     assert_eq!((index.len(), index.classes.len()), (1000, 1000));
     assert_eq!(index.classes[0], "n01440764");
     index.files.truncate(20);
-    let transform = EvalTransform::imagenet(224, Normalization::IMAGENET);
+    let transform = EvalTransform { resize: 256, crop: 224, normalization: Normalization::IMAGENET };
     let source = EvalSource::from_index(&index, transform, 8).unwrap();
     let batches: Vec<_> = source.batches().map(Result::unwrap).collect();
     assert_eq!(batches.iter().map(|b| b.len()).sum::<usize>(), 20);

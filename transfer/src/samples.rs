@@ -61,16 +61,14 @@ impl Samples {
             Dataset::Folder(folder) => folder,
             Dataset::Cifar(_) => return Self::of_cifar(info, &dataset, options),
         };
-        let test = folder.index(Split::Test);
-        let split = folder.has_splits && folder.root(Split::Train).is_dir();
-        let (measured, test) = match (split, test) {
-            (false, test) => (None, test?),
-            (true, Ok(test)) => (Some(test), folder.index(Split::Train)?),
-            // A training folder alone.
-            (true, Err(_)) => (None, folder.index(Split::Train)?),
+        let there = |split| folder.root(split).is_dir();
+        let (shown, measured) = match (folder.has_splits && there(Split::Train), there(Split::Test)) {
+            (true, true) => (folder.index(Split::Train)?, Some(folder.index(Split::Test)?)),
+            (true, false) => (folder.index(Split::Train)?, None),
+            (false, _) => (folder.index(Split::Test)?, None),
         };
-        let labels = LabelMap::new(&test.classes, &info.class_names).unwrap_or_else(|_| LabelMap::ignored());
-        let all = items(&test, Some);
+        let labels = LabelMap::new(&shown.classes, &info.class_names).unwrap_or_else(|_| LabelMap::ignored());
+        let all = items(&shown, Some);
         match measured {
             None => Self::share(info, all, &labels, options),
             Some(measured) => Ok(Self {
