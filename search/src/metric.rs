@@ -1,6 +1,7 @@
 //! The metrics, and how their parts combine (spec 02-7).
 
 use crate::config::MetricConfig;
+use crate::flatness::flatness;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -112,6 +113,48 @@ pub struct FlatnessScore {
     pub losses: Vec<f64>,
     /// Noise levels.
     pub sigmas: Vec<f64>,
+}
+
+/// What one pass over the validation images yields for each image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// 1 if the candidate names the label, else 0.
+    Hit,
+    /// The loss at the noise level of this position.
+    Loss(usize),
+}
+
+impl MetricConfig {
+    /// Number of passes over the validation images.
+    pub fn columns(&self) -> usize {
+        let losses = if self.name.needs_flatness() { self.sigmas.len() } else { 0 };
+        usize::from(self.name.needs_accuracy()) + losses
+    }
+
+    /// The pass at a position below [`MetricConfig::columns`].
+    pub fn column(&self, position: usize) -> Column {
+        match usize::from(self.name.needs_accuracy()) {
+            1 if position == 0 => Column::Hit,
+            hits => Column::Loss(position - hits),
+        }
+    }
+
+    /// The score of these averages of the columns.
+    pub fn score(&self, angle: Option<AngleScore>, means: &[f64]) -> Score {
+        let mut score = Score { angle, ..Default::default() };
+        let mut losses = Vec::new();
+        for (n, &mean) in means.iter().enumerate() {
+            match self.column(n) {
+                Column::Hit => score.accuracy = Some(mean),
+                Column::Loss(_) => losses.push(mean),
+            }
+        }
+        if !losses.is_empty() {
+            let value = flatness(&self.sigmas, &losses, self.alpha, self.eps);
+            score.flatness = Some(FlatnessScore { score: value, losses, sigmas: self.sigmas.clone() });
+        }
+        score
+    }
 }
 
 /// The parts of a score that were computed.

@@ -3,18 +3,18 @@
 use crate::angle::angle;
 use crate::config::{Config, LossAverage, ScorerKind, Statistics};
 use crate::error::SearchError;
-use crate::flatness::flatness;
-use crate::metric::{FlatnessScore, Score};
+use crate::metric::{AngleScore, Column, Score};
 use crate::noise::perturbed;
 use crate::supernet::{Halves, streams, train_loader};
 use genas_data::{TrainLoader, normalized};
-use genas_export::{GraphOptions, supernet_model};
+use genas_export::{Dim, GraphOptions, supernet_model};
 use genas_net::{
     BN_MOMENTUM, Devices, Feature, Mode, Path, Supernet, Tensors, Weights, cross_entropy_per_sample,
     update_statistics,
 };
 use genas_runtime::{Provider, Session, SessionOptions};
 use genas_space::{Candidate, Streams};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Images per inference call: small batches stay in the cache (burn-notes.md).
@@ -109,24 +109,58 @@ impl Scorer {
 
     /// Scores a candidate; `index` counts independent draws of noise and recalibration batches.
     pub fn score(&self, candidate: &Candidate, index: u64) -> Result<Score, SearchError> {
-        let metric = self.config.metric.name;
-        let mut score = Score::default();
-        if let (true, Some(initial)) = (metric.needs_angle(), &self.initial) {
-            score.angle =
-                Some(angle(&self.net, candidate, initial, &self.trained, self.config.metric.fix_dil_bn));
-        }
-        if let Some(images) = &self.images {
-            let draw = if self.config.metric.common_random_numbers { 0 } else { index };
-            let weights = self.recalibrated(candidate, images, draw)?;
-            if metric.needs_accuracy() {
-                let logits = self.logits(candidate, &weights, images)?;
-                score.accuracy = Some(accuracy(&logits, self.net.classes, &images.labels));
-            }
-            if metric.needs_flatness() {
-                score.flatness = Some(self.flatness(candidate, &weights, images, draw)?);
-            }
-        }
-        Ok(score)
+        let columns = match &self.images {
+            Some(images) => self.prepare(candidate, index)?.measure(&images.all())?,
+            None => Vec::new(),
+        };
+        Ok(self.assemble(candidate, &columns))
+    }
+
+    /// Number of validation images per pass; 0 if the metric needs none.
+    pub fn n_images(&self) -> usize {
+        self.images.as_ref().map_or(0, |images| images.labels.len())
+    }
+
+    /// The score whose columns, as [`Prepared::measure`] gives them for all images in order, are these.
+    pub fn assemble(&self, candidate: &Candidate, columns: &[Vec<f64>]) -> Score {
+        let metric = &self.config.metric;
+        let means: Vec<f64> = columns
+            .iter()
+            .enumerate()
+            .map(|(n, column)| match metric.column(n) {
+                Column::Hit => average(column, LossAverage::Samples, metric.batch_size),
+                Column::Loss(_) => average(column, metric.loss_average, metric.batch_size),
+            })
+            .collect();
+        metric.score(self.angle(candidate), &means)
+    }
+
+    /// The angle, if the metric needs it.
+    pub fn angle(&self, candidate: &Candidate) -> Option<AngleScore> {
+        let metric = &self.config.metric;
+        let initial = self.initial.as_ref().filter(|_| metric.name.needs_angle());
+        initial.map(|initial| angle(&self.net, candidate, initial, &self.trained, metric.fix_dil_bn))
+    }
+
+    /// A candidate whose statistics are recalibrated, with the weights of every pass that the metric needs.
+    /// `index` is that of [`Scorer::score`].
+    pub fn prepare(&self, candidate: &Candidate, index: u64) -> Result<Prepared<'_>, SearchError> {
+        let metric = &self.config.metric;
+        let Some(images) = &self.images else {
+            return Err(SearchError::Setting(format!("the metric {} measures no images", metric.name)));
+        };
+        let draw = if metric.common_random_numbers { 0 } else { index };
+        let weights = self.recalibrated(candidate, images, draw)?;
+        let noisy = metric.name.needs_flatness().then(|| perturbed(&weights, metric, &self.streams, draw));
+        let mut noisy = noisy.into_iter().flatten();
+        let passes = (0..metric.columns())
+            .map(|n| match metric.column(n) {
+                Column::Hit => self.engine(candidate, weights.clone()),
+                // One for each noise level, in order.
+                Column::Loss(_) => self.engine(candidate, noisy.next().unwrap_or_else(|| weights.clone())),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Prepared { scorer: self, images, candidate: *candidate, passes })
     }
 
     /// The candidate's weights with statistics of its own (spec 02-4).
@@ -158,58 +192,88 @@ impl Scorer {
         Ok(weights)
     }
 
-    fn flatness(
-        &self,
-        candidate: &Candidate,
-        weights: &Weights,
-        images: &Images,
-        draw: u64,
-    ) -> Result<FlatnessScore, SearchError> {
-        let metric = &self.config.metric;
-        let losses = perturbed(weights, metric, &self.streams, draw)
-            .map(|noisy| {
-                let logits = self.logits(candidate, &noisy, images)?;
-                let losses = cross_entropy_per_sample(&logits, self.net.classes, &images.labels);
-                Ok(average(&losses, metric.loss_average, metric.batch_size))
-            })
-            .collect::<Result<Vec<f64>, SearchError>>()?;
-        let score = flatness(&metric.sigmas, &losses, metric.alpha, metric.eps);
-        Ok(FlatnessScore { score, losses, sigmas: metric.sigmas.clone() })
-    }
-
-    /// Logits of all validation images, row by row.
-    fn logits(
-        &self,
-        candidate: &Candidate,
-        weights: &Weights,
-        images: &Images,
-    ) -> Result<Vec<f32>, SearchError> {
+    /// What will compute the logits of a candidate with these weights.
+    fn engine(&self, candidate: &Candidate, weights: Weights) -> Result<Engine, SearchError> {
+        let Some(images) = &self.images else { return Ok(Engine::Burn(weights)) };
         let [h, w] = images.size;
-        let mut logits = Vec::with_capacity(images.labels.len() * self.net.classes);
-        let chunks = images.pixels.chunks(CHUNK * 3 * h * w);
         match self.config.metric.scorer {
+            ScorerKind::Burn => Ok(Engine::Burn(weights)),
             ScorerKind::Ort => {
                 let options = GraphOptions {
-                    batch: genas_export::Dim::dynamic("batch"),
+                    batch: Dim::dynamic("batch"),
+                    width: Dim::Fixed(w),
                     ..GraphOptions::scoring(CHUNK, h)
                 };
-                let options = GraphOptions { width: genas_export::Dim::Fixed(w), ..options };
-                let model = supernet_model(&self.net, candidate, weights, &options)?;
+                let model = supernet_model(&self.net, candidate, &weights, &options)?;
                 let session =
                     SessionOptions { provider: self.provider, intra_threads: 1, ..Default::default() };
-                let mut session = Session::from_bytes(&model, &session)?;
+                Ok(Engine::Ort(Session::from_bytes(&model, &session)?))
+            }
+        }
+    }
+}
+
+/// A recalibrated candidate, ready to be measured on any images.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    scorer: &'a Scorer,
+    images: &'a Images,
+    candidate: Candidate,
+    /// One engine for each column of the metric.
+    passes: Vec<Engine>,
+}
+
+/// Computes the logits of a candidate with fixed weights.
+#[derive(Debug)]
+enum Engine {
+    Ort(Session),
+    Burn(Weights),
+}
+
+impl Prepared<'_> {
+    /// The metric's columns ([`MetricConfig::column`]) for the validation images at `positions`: one value per image
+    /// in each.
+    pub fn measure(&mut self, positions: &[usize]) -> Result<Vec<Vec<f64>>, SearchError> {
+        let Self { scorer, images, candidate, passes } = self;
+        let classes = scorer.net.classes;
+        let labels: Vec<i64> = positions.iter().map(|&p| images.labels[p]).collect();
+        let mut columns = Vec::with_capacity(passes.len());
+        for (n, engine) in passes.iter_mut().enumerate() {
+            let logits = engine.logits(scorer, candidate, images, positions)?;
+            columns.push(match scorer.config.metric.column(n) {
+                Column::Hit => hits(&logits, classes, &labels),
+                Column::Loss(_) => cross_entropy_per_sample(&logits, classes, &labels),
+            });
+        }
+        Ok(columns)
+    }
+}
+
+impl Engine {
+    /// Logits of the images at `positions`, row by row.
+    fn logits(
+        &mut self,
+        scorer: &Scorer,
+        candidate: &Candidate,
+        images: &Images,
+        positions: &[usize],
+    ) -> Result<Vec<f32>, SearchError> {
+        let [h, w] = images.size;
+        let chunks = positions.chunks(CHUNK).map(|chunk| (images.gather(chunk), [chunk.len(), 3, h, w]));
+        let mut logits = Vec::with_capacity(positions.len() * scorer.net.classes);
+        match self {
+            Self::Ort(session) => {
                 let mut out = Vec::new();
-                for chunk in chunks {
-                    session.run_f32_into(chunk, &[chunk.len() / (3 * h * w), 3, h, w], &mut out)?;
+                for (pixels, shape) in chunks {
+                    session.run_f32_into(&pixels, &shape, &mut out)?;
                     logits.extend_from_slice(&out);
                 }
             }
-            ScorerKind::Burn => {
-                let mut i = Tensors::new(weights, self.devices.plain(), Mode::Inference);
-                for chunk in chunks {
-                    let n = chunk.len() / (3 * h * w);
-                    let x = Feature::from_values(chunk.to_vec(), [n, 3, h, w], i.device());
-                    let y = self.net.forward(&mut i, Path::Candidate(candidate), &x).tensor();
+            Self::Burn(weights) => {
+                let mut i = Tensors::new(weights, scorer.devices.plain(), Mode::Inference);
+                for (pixels, shape) in chunks {
+                    let x = Feature::from_values(pixels.into_owned(), shape, i.device());
+                    let y = scorer.net.forward(&mut i, Path::Candidate(candidate), &x).tensor();
                     logits.extend(y.into_data().try_to_vec::<f32>().unwrap_or_default());
                 }
             }
@@ -218,14 +282,35 @@ impl Scorer {
     }
 }
 
+impl Images {
+    /// All positions, in order.
+    fn all(&self) -> Vec<usize> {
+        (0..self.labels.len()).collect()
+    }
+
+    /// The pixels of some images, one after the other; without a copy where they lie so.
+    fn gather(&self, positions: &[usize]) -> Cow<'_, [f32]> {
+        let one = 3 * self.size[0] * self.size[1];
+        let first = positions.first().map_or(0, |&p| p);
+        if positions.iter().enumerate().all(|(n, &p)| p == first + n) {
+            return Cow::Borrowed(&self.pixels[first * one..][..positions.len() * one]);
+        }
+        Cow::Owned(positions.iter().flat_map(|&p| &self.pixels[p * one..][..one]).copied().collect())
+    }
+}
+
 /// Top-1 accuracy as a fraction.
 pub fn accuracy(logits: &[f32], classes: usize, labels: &[i64]) -> f64 {
+    hits(logits, classes, labels).iter().sum::<f64>() / labels.len() as f64
+}
+
+/// 1 for each row of `logits` whose largest value, the first among equals, is the label's, else 0.
+fn hits(logits: &[f32], classes: usize, labels: &[i64]) -> Vec<f64> {
     let right = |(row, &label): (&[f32], &i64)| {
         let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
-        best.is_some_and(|(n, _)| n as i64 == label)
+        f64::from(best.is_some_and(|(n, _)| n as i64 == label))
     };
-    let hits = logits.chunks_exact(classes).zip(labels).filter(|p| right(*p)).count();
-    hits as f64 / labels.len() as f64
+    logits.chunks_exact(classes).zip(labels).map(right).collect()
 }
 
 /// Average of the losses: over images, or of the means of `batch` images each.
@@ -250,6 +335,6 @@ mod tests {
 
     #[test]
     fn accuracy_counts_the_first_of_equal_logits() {
-        assert_eq!(accuracy(&[0.0, 1.0, 2.0, 2.0], 2, &[1, 0]), 1.0);
+        assert_eq!(hits(&[0.0, 1.0, 2.0, 2.0, 2.0, 1.0], 2, &[1, 0, 1]), [1.0, 1.0, 0.0]);
     }
 }
