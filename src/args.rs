@@ -300,6 +300,7 @@ Examples:
   genas search --config darts-cifar10 --data cifar-10-batches-bin --out runs/a
   genas search --config darts-cifar10 --data cifar-10-batches-bin --out runs/b \\
       --supernet runs/a --metric angle+flatness --set evolution.generations=5
+  genas search ... --racing --set racing.budget=0.05   on a twentieth of the images, with estimates
   genas search ... --resume                   after an interruption: the same result as without it")]
 pub struct SearchArgs {
     #[command(flatten)]
@@ -311,6 +312,15 @@ pub struct SearchArgs {
     /// What computes the validation losses
     #[arg(long, value_enum)]
     pub scorer: Option<ScorerArg>,
+    /// Let candidates race: one that certainly is not, or certainly is, among the parents is measured no further
+    ///
+    /// All candidates then share noise and recalibration images (metric.common-random-numbers). Scores of
+    /// candidates that were not measured in full are estimates, marked in search.jsonl and top.json; the winner's
+    /// is complete. A place is decided at racing.standard-errors (3). racing.budget (1) limits the images of a
+    /// generation to a share of a full search's: 0.05 takes a twentieth of the images, and then places may be
+    /// open when they are used up. docs/racing.md has measurements.
+    #[arg(long)]
+    pub racing: bool,
     /// Take the trained supernet of another run: of the same seed, images, supernet and data settings
     #[arg(long, value_name = "RUN")]
     pub supernet: Option<PathBuf>,

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use genas_search::RunDir;
 use genas_search::config::ScorerKind;
+use genas_search::racing::RacingReport;
 use genas_search::scorer::check_images;
 use genas_search::search::{SearchResult, search};
 use genas_search::supernet::{adopt, read_halves, train};
@@ -15,15 +16,30 @@ use crate::supernet::config;
 pub fn run(ctx: &Ctx, args: &SearchArgs) -> Result<()> {
     let result = find(ctx, args)?;
     ctx.out.result(&result, || {
+        let racing = result.racing.as_ref().map_or_else(|| "no".to_owned(), describe);
         fields(&[
             ("genotype", result.genotype.to_string()),
             ("candidate", result.candidate.to_string()),
             ("score", format!("{} ({})", result.score, result.metric)),
             ("evaluated", format!("{} ({} failed)", result.evaluated, result.failed)),
+            ("racing", racing),
             ("seconds", format!("{:.1}", result.seconds)),
             ("written", args.run.out.join("genotype.json").display().to_string()),
         ])
     })
+}
+
+/// What racing saved, in a line.
+fn describe(r: &RacingReport) -> String {
+    format!(
+        "{:.1} % of the images of full scores; {} partial scores; {} places open at the end of a budget, the others \
+         decided at {} standard errors ({:.2} % each)",
+        100.0 * r.share,
+        r.partial,
+        r.undecided,
+        r.standard_errors,
+        100.0 * r.confidence
+    )
 }
 
 /// Trains the supernet if the run has none, then searches.
@@ -35,6 +51,10 @@ pub fn find(ctx: &Ctx, args: &SearchArgs) -> Result<SearchResult> {
         Some(ScorerArg::Burn) => ScorerKind::Burn,
         None => config.metric.scorer,
     };
+    if args.racing {
+        config.racing.enabled = true;
+        config.metric.common_random_numbers = true;
+    }
     let halves = read_halves(&config, &args.run.data)?;
     // What can fail at once does so before the run directory is taken.
     check_images(&config, Some(&halves))?;

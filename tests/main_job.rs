@@ -176,6 +176,7 @@ fn killed_at_any_moment_it_ends_as_if_undisturbed() {
     finished_runs_are_not_overwritten(&whole);
     both_scorers_agree(&whole);
     a_supernet_serves_another_search(&whole);
+    a_race_ends_as_full_scores_do(&whole);
 }
 
 fn finished_runs_are_not_overwritten(place: &Place) {
@@ -220,6 +221,42 @@ fn a_supernet_serves_another_search(place: &Place) {
     assert!(bytes(place, &format!("run/{name}")) == bytes(place, &format!("angle/{name}")));
     place.fails(&search("seed", &["--seed", "4"]), 1, &["run/supernet/final.safetensors", "another seed"]);
     assert!(!place.at("seed/supernet").exists());
+}
+
+/// With `--racing` the same winner, with the same score; after a kill the same as without.
+fn a_race_ends_as_full_scores_do(place: &Place) {
+    let search = |out: &'static str, more: &[&'static str]| {
+        let args = ["search", "--config", "config.toml", "--data", "shapes/cifar10", "--supernet", "run"];
+        [&args[..], &["--out", out], more].concat()
+    };
+    let full = place.succeeds(&search("full", &["--set", "metric.common-random-numbers=true"]));
+    let race = ["--racing", "--set", "racing.first-images=100"];
+    let raced = place.succeeds(&search("raced", &race));
+    assert_eq!(raced["candidate"], full["candidate"]);
+    let (a, b) = (raced["score"].as_f64().unwrap(), full["score"].as_f64().unwrap());
+    assert!((a / b - 1.0).abs() < 1e-9, "{a} {b}");
+
+    // A budget leaves partial scores, whatever the images are; the winner's is complete.
+    let race = ["--racing", "--set", "racing.first-images=100", "--set", "racing.budget=0.6"];
+    let raced = place.succeeds(&search("budget", &race));
+    let report = &raced["racing"];
+    assert!(report["share"].as_f64().unwrap() < 0.75 && report["partial"].as_u64().unwrap() > 0, "{report}");
+    let top: Value = serde_json::from_str(&fs::read_to_string(place.at("budget/top.json")).unwrap()).unwrap();
+    assert!(top[0]["images"].is_null() && top[0]["score"] == raced["score"]);
+
+    // Lines of two generations and a piece: the piece's race is run again.
+    let journal = fs::read_to_string(place.at("budget/search.jsonl")).unwrap();
+    let lines: Vec<Value> = journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|l| l["race"]["images"].as_u64() < l["race"]["of"].as_u64()), "none is partial");
+    let early = lines.iter().filter(|l| l["raced_in"].as_u64().unwrap() < 2).count();
+    let kept: Vec<&str> = journal.lines().take(early + 2).collect();
+    fs::write(place.at("budget/search.jsonl"), kept.join("\n") + "\n{\"index\"").unwrap();
+    let resumed = place.succeeds(&search("budget", &[&race[..], &["--resume"]].concat()));
+    for key in ["candidate", "score", "best_by_generation", "racing"] {
+        assert_eq!(resumed[key], raced[key], "{key}");
+    }
+    let other = search("other-budget", &["--racing", "--set", "racing.budget=2"]);
+    place.fails(&other, 1, &["racing.budget", "(0, 1]"]);
 }
 
 /// A search with this data set and output directory.

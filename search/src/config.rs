@@ -2,6 +2,7 @@
 
 use crate::error::SearchError;
 use crate::metric::Metric;
+use crate::race::RacingConfig;
 use genas_net::{NetworkKind, UnsampledOps};
 use genas_space::MutateScope;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub struct Config {
     pub metric: MetricConfig,
     /// The evolutionary loop.
     pub evolution: EvolutionConfig,
+    /// Scoring on fewer images where the ranking allows it.
+    pub racing: RacingConfig,
     /// Training of a found cell.
     pub retrain: RetrainConfig,
 }
@@ -435,6 +438,24 @@ impl Config {
             return Err(format!(
                 "evolution.mutation-probability is {}, not a probability",
                 e.mutation_probability
+            ));
+        }
+        let r = &self.racing;
+        if r.enabled && !self.metric.common_random_numbers {
+            return Err("racing.enabled needs metric.common-random-numbers = true: candidates are compared \
+                        image by image, under the same noise"
+                .into());
+        }
+        if !(r.standard_errors > 0.0 && r.standard_errors.is_finite()) {
+            return Err(format!("racing.standard-errors is {}, but must be positive", r.standard_errors));
+        }
+        if !(r.budget > 0.0 && r.budget <= 1.0) {
+            return Err(format!("racing.budget is {}, but must be in (0, 1]", r.budget));
+        }
+        if r.first_images < 100 {
+            return Err(format!(
+                "racing.first-images is {}, but must be at least 100: fewer give no standard error to rely on",
+                r.first_images
             ));
         }
         if !(0.0..1.0).contains(&self.retrain.drop_path) {

@@ -20,6 +20,8 @@ const CROSSOVER_BATCHES: usize = 26;
 /// A candidate with its score; minus infinity if scoring failed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ranked {
+    /// Position in the order of the whole search.
+    pub index: u64,
     /// The candidate.
     pub candidate: Candidate,
     /// Its score.
@@ -40,7 +42,7 @@ pub struct Task {
 /// How the search went.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The best candidates, best first.
+    /// The best candidates at the end, best first.
     pub top: Vec<Ranked>,
     /// Best score after each generation.
     pub best_by_generation: Vec<f64>,
@@ -48,13 +50,13 @@ pub struct Outcome {
     pub evaluated: u64,
 }
 
-/// Runs the loop. `admissible` filters candidates by cost; `score` returns one score per task
-/// (NaN and minus infinity both mean failure).
+/// Runs the loop. `admissible` filters candidates by cost; `select` is given a generation and the best so far, and
+/// returns the best of both, best first, as [`rank`] does from scores.
 pub fn evolve<E>(
     config: &EvolutionConfig,
     streams: &Streams,
     admissible: impl Fn(&Candidate) -> bool,
-    mut score: impl FnMut(&[Task]) -> Result<Vec<f64>, E>,
+    mut select: impl FnMut(&[Task], Vec<Ranked>) -> Result<Vec<Ranked>, E>,
 ) -> Result<Outcome, E> {
     let mut proposer =
         Proposer { config, admissible: &admissible, drawn: HashSet::new(), visited: HashSet::new() };
@@ -62,27 +64,41 @@ pub fn evolve<E>(
     let mut outcome = Outcome { top: Vec::new(), best_by_generation: Vec::new(), evaluated: 0 };
     for generation in 0..config.generations {
         let mut rng = streams.rng("evolution", generation as u64);
-        let parents: Vec<Candidate> = archive.iter().take(config.parents).map(|r| r.candidate).collect();
+        // Parents are drawn uniformly, so their order means nothing. That of their birth does not depend on
+        // scores, which a race need not know exactly.
+        let mut parents: Vec<Ranked> = archive.iter().take(config.parents).copied().collect();
+        parents.sort_by_key(|parent| parent.index);
+        let parents: Vec<Candidate> = parents.into_iter().map(|parent| parent.candidate).collect();
         let population = proposer.breed(&parents, &mut rng);
         let tasks: Vec<Task> = population
             .into_iter()
             .enumerate()
             .map(|(n, candidate)| Task { index: outcome.evaluated + n as u64, generation, candidate })
             .collect();
-        let scores = score(&tasks)?;
+        archive = select(&tasks, archive)?;
         outcome.evaluated += tasks.len() as u64;
-        archive.extend(tasks.iter().zip(scores).map(|(task, score)| Ranked {
-            candidate: task.candidate,
-            score: if score.is_nan() { f64::NEG_INFINITY } else { score },
-        }));
-        // Stable: among equals the earlier one stays ahead, as in the published loop.
-        archive.sort_by(|a, b| b.score.total_cmp(&a.score));
-        archive.truncate(config.parents.max(TOP));
         outcome.best_by_generation.push(archive.first().map_or(f64::NEG_INFINITY, |r| r.score));
     }
-    archive.truncate(TOP);
     outcome.top = archive;
     Ok(outcome)
+}
+
+/// The best of a generation with these scores and of the archive, best first; NaN is a failure.
+pub fn rank(
+    config: &EvolutionConfig,
+    tasks: &[Task],
+    scores: &[f64],
+    mut archive: Vec<Ranked>,
+) -> Vec<Ranked> {
+    archive.extend(tasks.iter().zip(scores).map(|(task, &score)| Ranked {
+        index: task.index,
+        candidate: task.candidate,
+        score: if score.is_nan() { f64::NEG_INFINITY } else { score },
+    }));
+    // Stable: among equals the earlier one stays ahead, as in the published loop.
+    archive.sort_by(|a, b| b.score.total_cmp(&a.score));
+    archive.truncate(config.parents.max(TOP));
+    archive
 }
 
 /// Draws candidates that were not accepted before.
@@ -174,9 +190,10 @@ mod tests {
 
     fn run(config: &EvolutionConfig, admissible: impl Fn(&Candidate) -> bool) -> (Outcome, Vec<Task>) {
         let mut tasks = Vec::new();
-        let outcome = evolve(config, &Streams::new(3), admissible, |batch| {
+        let outcome = evolve(config, &Streams::new(3), admissible, |batch, archive| {
             tasks.extend_from_slice(batch);
-            Ok::<_, ()>(batch.iter().map(|t| count(&t.candidate)).collect())
+            let scores: Vec<f64> = batch.iter().map(|t| count(&t.candidate)).collect();
+            Ok::<_, ()>(rank(config, batch, &scores, archive))
         });
         (outcome.unwrap(), tasks)
     }
@@ -201,9 +218,10 @@ mod tests {
             &small(),
             &Streams::new(1),
             |_| true,
-            |batch| {
+            |batch, archive| {
                 let score = |t: &Task| if t.index.is_multiple_of(2) { f64::NAN } else { t.index as f64 };
-                Ok::<_, ()>(batch.iter().map(score).collect())
+                let scores: Vec<f64> = batch.iter().map(score).collect();
+                Ok::<_, ()>(rank(&small(), batch, &scores, archive))
             },
         )
         .unwrap();

@@ -4,10 +4,11 @@
 use crate::error::SearchError;
 use crate::evolution::Task;
 use crate::metric::Score;
+use crate::race::Standing;
 use genas_net::CostReport;
 use genas_space::Candidate;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,13 @@ pub struct Line {
     /// Why scoring failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// The generation whose race this line comes from, with `--racing`. A parent races again in later generations
+    /// and then has a line for each; the number of generations stands for the final, which finds the winner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raced_in: Option<usize>,
+    /// How far the race measured it: the score is partial, an estimate, if `images` is less than `of`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub race: Option<Standing>,
     /// The score's parts.
     pub parts: Score,
     /// Cost of the candidate's path through the supernet.
@@ -43,7 +51,7 @@ pub struct Line {
 pub struct Journal {
     path: PathBuf,
     file: Mutex<File>,
-    known: HashMap<u64, Line>,
+    known: HashMap<(u64, Option<usize>), Line>,
 }
 
 impl Journal {
@@ -70,7 +78,7 @@ impl Journal {
                     "holds scores of other settings, data or supernet; use the same configuration, or another --out",
                 ));
             }
-            known.insert(line.index, line);
+            known.insert((line.index, line.raced_in), line);
         }
         let file = OpenOptions::new()
             .create(true)
@@ -81,9 +89,9 @@ impl Journal {
         Ok(Self { path: path.to_owned(), file: Mutex::new(file), known })
     }
 
-    /// Number of scores that the file held when it was opened.
+    /// Number of candidates that the file held when it was opened.
     pub fn known(&self) -> usize {
-        self.known.len()
+        self.known.keys().map(|(index, _)| index).collect::<HashSet<_>>().len()
     }
 
     /// Sum of the wall times of these scores.
@@ -91,9 +99,9 @@ impl Journal {
         self.known.values().map(|l| l.seconds).sum()
     }
 
-    /// The score of a task, if the file held it.
-    pub fn find(&self, task: &Task) -> Result<Option<&Line>, SearchError> {
-        match self.known.get(&task.index) {
+    /// The score of a task, if the file held it: its own, or that of the race of a generation.
+    pub fn find(&self, task: &Task, raced_in: Option<usize>) -> Result<Option<&Line>, SearchError> {
+        match self.known.get(&(task.index, raced_in)) {
             Some(line) if line.candidate != task.candidate => Err(SearchError::format(
                 &self.path,
                 format!(
@@ -107,10 +115,18 @@ impl Journal {
 
     /// Appends a line and makes sure that it is on disk.
     pub fn append(&self, line: &Line) -> Result<(), SearchError> {
+        self.append_all(std::slice::from_ref(line))
+    }
+
+    /// Appends lines and makes sure that they are on disk.
+    pub fn append_all(&self, lines: &[Line]) -> Result<(), SearchError> {
         let write = SearchError::io(&self.path, "write");
-        let mut text =
-            serde_json::to_string(line).map_err(|e| SearchError::format(&self.path, e.to_string()))?;
-        text.push('\n');
+        let mut text = String::new();
+        for line in lines {
+            text +=
+                &serde_json::to_string(line).map_err(|e| SearchError::format(&self.path, e.to_string()))?;
+            text.push('\n');
+        }
         let mut file = self.file.lock().unwrap_or_else(|e| e.into_inner());
         file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(write)
     }
@@ -128,6 +144,8 @@ mod tests {
             candidate: random_candidate(&mut Streams::new(1).rng("test", index)),
             score: Some(1.5),
             failure: None,
+            raced_in: None,
+            race: None,
             parts: Score { accuracy: Some(0.25), ..Default::default() },
             cost: CostReport::default(),
             seconds: 0.5,
@@ -149,9 +167,9 @@ mod tests {
         let journal = Journal::open(&path, "a").unwrap();
         assert_eq!(journal.known(), 3);
         let task = |n: u64| Task { index: n, generation: 0, candidate: line(n).candidate };
-        assert_eq!(journal.find(&task(1)).unwrap(), Some(&line(1)));
-        assert_eq!(journal.find(&task(7)).unwrap(), None);
-        assert!(journal.find(&Task { index: 1, ..task(0) }).is_err());
+        assert_eq!(journal.find(&task(1), None).unwrap(), Some(&line(1)));
+        assert_eq!(journal.find(&task(7), None).unwrap(), None);
+        assert!(journal.find(&Task { index: 1, ..task(0) }, None).is_err());
         assert!(Journal::open(&path, "b").unwrap_err().to_string().contains("other settings"));
     }
 

@@ -9,9 +9,11 @@
 //! | [`noise`], [`flatness`], [`angle`] | the metrics' formulae (spec 02-5, 02-6) |
 //! | [`metric`] | which metric, and how its parts combine (spec 02-7) |
 //! | [`scorer`] | scores one candidate: recalibration, noise, validation losses |
+//! | [`race`] | the best of a field without full scores for all, pure |
 //! | [`evolution`] | the evolutionary loop (spec 03), pure |
 //! | [`journal`] | `search.jsonl`: scores on disk, the search's whole state |
 //! | [`search`] | a search from data to genotype |
+//! | [`racing`] | the generations of a search as races |
 //! | [`retrain`] | a found cell from scratch (spec 04-6) |
 
 pub mod angle;
@@ -24,6 +26,8 @@ pub mod journal;
 pub mod metric;
 pub mod noise;
 pub mod observer;
+pub mod race;
+pub mod racing;
 pub mod retrain;
 pub mod run;
 pub mod scorer;

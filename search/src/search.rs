@@ -2,14 +2,15 @@
 
 use crate::config::{Bounds, Config};
 use crate::error::SearchError;
-use crate::evolution::{Task, evolve};
+use crate::evolution::{Ranked, TOP, Task, evolve, rank};
 use crate::journal::{Journal, Line};
 use crate::metric::Score;
 use crate::observer::Observer;
+use crate::racing::{Racing, RacingReport, path_cost};
 use crate::run::{RunDir, file_fingerprint, fingerprint, write_json};
 use crate::scorer::Scorer;
 use crate::supernet::{Halves, network, streams};
-use genas_net::{Cost, Devices, EvalNet, Path, Supernet, read_weights};
+use genas_net::{Cost, Devices, EvalNet, Supernet, read_weights};
 use genas_runtime::Provider;
 use genas_space::Candidate;
 use rayon::prelude::*;
@@ -36,6 +37,9 @@ pub struct SearchResult {
     pub best_by_generation: Vec<f64>,
     /// Wall time of scoring, over all sittings.
     pub seconds: f64,
+    /// What racing saved, if candidates raced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub racing: Option<RacingReport>,
 }
 
 /// Evolves over the trained supernet of `run` and writes `search.jsonl`, `top.json`, `genotype.json`.
@@ -65,6 +69,7 @@ pub fn search(
         config.seed,
         file_fingerprint(&run.trained())?,
         halves.map(|h| &h.fingerprint),
+        config.racing.enabled.then_some(&config.racing),
     ));
     let journal = Journal::open(&run.journal(), &settings)?;
     if journal.known() > 0 && !resume {
@@ -79,42 +84,53 @@ pub fn search(
     observer.begin("search", total, journal.known() as u64);
     let bounds = config.evolution.bounds.as_ref();
     let progress = Mutex::new((0, f64::NEG_INFINITY));
-    let outcome = evolve(
+    // One candidate per core: a scorer uses one thread where it counts.
+    let score_all = |tasks: &[Task]| {
+        let score = |task: &Task| {
+            if observer.interrupted() {
+                return Err(SearchError::Interrupted);
+            }
+            let line = match journal.find(task, None)? {
+                Some(line) => line.clone(),
+                None => {
+                    let line = score_task(&scorer, &net, config, task, &settings);
+                    journal.append(&line)?;
+                    line
+                }
+            };
+            if let Some(reason) = &line.failure {
+                *failed.lock().unwrap_or_else(|e| e.into_inner()) += 1;
+                observer.message(&format!("candidate {} failed: {reason}", task.index));
+            }
+            let score = line.score.unwrap_or(f64::NEG_INFINITY);
+            let mut progress = progress.lock().unwrap_or_else(|e| e.into_inner());
+            progress.0 += 1;
+            progress.1 = progress.1.max(score);
+            let (generations, best) = (config.evolution.generations, progress.1);
+            observer.advance(
+                progress.0,
+                &format!("generation {}/{generations} best {best:.6}", task.generation + 1),
+            );
+            Ok(score)
+        };
+        tasks.par_iter().with_max_len(1).map(score).collect::<Result<Vec<f64>, SearchError>>()
+    };
+    let races = config.racing.enabled && config.metric.name.needs_data();
+    let mut racing = races.then(|| Racing::new(&scorer, &net, config, &journal, &settings, observer));
+    let mut outcome = evolve(
         &config.evolution,
         &streams(config),
         |c| admissible(bounds, c),
-        |tasks| {
-            let score = |task: &Task| {
-                if observer.interrupted() {
-                    return Err(SearchError::Interrupted);
-                }
-                let line = match journal.find(task)? {
-                    Some(line) => line.clone(),
-                    None => {
-                        let line = score_task(&scorer, &net, config, task, &settings);
-                        journal.append(&line)?;
-                        line
-                    }
-                };
-                if let Some(reason) = &line.failure {
-                    *failed.lock().unwrap_or_else(|e| e.into_inner()) += 1;
-                    observer.message(&format!("candidate {} failed: {reason}", task.index));
-                }
-                let score = line.score.unwrap_or(f64::NEG_INFINITY);
-                let mut progress = progress.lock().unwrap_or_else(|e| e.into_inner());
-                progress.0 += 1;
-                progress.1 = progress.1.max(score);
-                let (generations, best) = (config.evolution.generations, progress.1);
-                observer.advance(
-                    progress.0,
-                    &format!("generation {}/{generations} best {best:.6}", task.generation + 1),
-                );
-                Ok(score)
-            };
-            // One candidate per core: a scorer uses one thread where it counts.
-            tasks.par_iter().with_max_len(1).map(score).collect::<Result<Vec<f64>, SearchError>>()
+        |tasks, archive| match &mut racing {
+            Some(racing) => racing.generation(tasks, &archive),
+            None => Ok(rank(&config.evolution, tasks, &score_all(tasks)?, archive)),
         },
     )?;
+    if let Some(racing) = &mut racing {
+        outcome.top = racing.last(&outcome.top)?;
+    }
+    outcome.top.truncate(TOP);
+    let racing_report = racing.as_ref().map(Racing::report);
     observer.end();
     let best = outcome.top.first().copied().filter(|r| r.score.is_finite());
     let Some(best) = best else {
@@ -130,23 +146,34 @@ pub fn search(
         score: best.score,
         metric: config.metric.name.to_string(),
         evaluated: outcome.evaluated,
-        failed: failed.into_inner().unwrap_or_else(|e| e.into_inner()),
+        failed: match &racing {
+            Some(racing) => racing.failed(),
+            None => failed.into_inner().unwrap_or_else(|e| e.into_inner()),
+        },
         best_by_generation: outcome.best_by_generation,
         seconds: journal.known_seconds() / rayon::current_num_threads() as f64
             + clock.elapsed().as_secs_f64(),
+        racing: racing_report,
     };
-    let entry = |candidate: Candidate, score: f64| {
+    let entry = |Ranked { index, candidate, score }: Ranked| {
         let mut json = candidate.genotype().to_json();
         if let Some(map) = json.as_object_mut() {
             map.insert("candidate".into(), serde_json::json!(candidate));
             map.insert("score".into(), serde_json::json!(score));
             map.insert("metric".into(), serde_json::json!(config.metric.name));
+            let standing = racing.as_ref().and_then(|r| r.line(index)).and_then(|l| l.race.as_ref());
+            if let Some(s) = standing.filter(|s| s.images < s.of) {
+                // A partial score.
+                map.insert("standard_error".into(), serde_json::json!(s.standard_error));
+                map.insert("images".into(), serde_json::json!(s.images));
+                map.insert("of".into(), serde_json::json!(s.of));
+            }
         }
         json
     };
-    let top: Vec<_> = outcome.top.iter().map(|r| entry(r.candidate, r.score)).collect();
+    let top: Vec<_> = outcome.top.iter().copied().map(entry).collect();
     write_json(&run.top(), &top)?;
-    write_json(&run.genotype(), &entry(best.candidate, best.score))?;
+    write_json(&run.genotype(), &entry(best))?;
     Ok(result)
 }
 
@@ -163,17 +190,16 @@ fn score_task(scorer: &Scorer, net: &Supernet, config: &Config, task: &Task, set
         Ok((parts, score)) => (parts, Some(score), None),
         Err(reason) => (Score::default(), None, Some(reason)),
     };
-    let cost = Cost::of([3, config.data.image_size, config.data.image_size], |i, x| {
-        net.forward(i, Path::Candidate(&task.candidate), x);
-    });
     Line {
         index: task.index,
         generation: task.generation,
         candidate: task.candidate,
         score,
         failure,
+        raced_in: None,
+        race: None,
         parts,
-        cost,
+        cost: path_cost(net, config, &task.candidate),
         seconds: clock.elapsed().as_secs_f64(),
         settings: settings.to_owned(),
     }
