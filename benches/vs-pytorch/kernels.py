@@ -2,10 +2,11 @@
 """Every kernel at the shapes that matter, genas and PyTorch in turns, with 2 threads each.
 
 usage: python3 benches/vs-pytorch/kernels.py PROGRAM OUT_DIR [--rounds 11] [--only TEXT]
-PROGRAM is what `cargo build --release --example time_kernels --manifest-path kernels/Cargo.toml` builds. Needs torch.
+PROGRAM is what `cargo bench --manifest-path kernels/Cargo.toml --bench kernels --no-run` names. Needs torch.
 
 A round asks the program for a few calls, then times as many calls of PyTorch's own operation on equal shapes; the
-first round is discarded, and so is the first call of each turn (it brings data and code back into the caches). A turn
+first round is discarded. Each warms up with 50 ms of the same calls first: they bring data and code back into the
+caches and spread the threads over the cores (`kernels/benches/kernels.rs` says why that takes so long). A turn
 counts with the median of its calls, a case with the median of its turns, its ratio with the median of the turns' ratios.
 The best call of either is given too: it says what the code can do where other work disturbs the machine. Writes
 OUT_DIR/raw.csv (a row per turn, with the milliseconds of every call) and OUT_DIR/summary.md, and prints the turns'
@@ -13,6 +14,7 @@ medians as it goes. `--summarise` instead of PROGRAM writes summary.md again fro
 """
 import argparse
 import csv
+import os
 import pathlib
 import statistics
 import subprocess
@@ -22,6 +24,7 @@ import time
 import torch
 
 THREADS = 2
+WARM_UP = 0.05
 
 
 def cases():
@@ -49,7 +52,8 @@ def cases():
 class Genas:
     def __init__(self, program):
         self.program = subprocess.Popen(
-            [program, str(THREADS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            [program, "--serve"], env={**os.environ, "GENAS_THREADS": str(THREADS)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
         )
 
     def times(self, kernel, which, shape, calls):
@@ -126,16 +130,19 @@ def main():
         for which in passes:
             operation = torch_operation(kernel, which, shape)
             operation()
-            calls = 1 + max(2, min(20, int(100 / max(clock(operation), 1e-3))))
+            calls = max(3, min(20, int(100 / max(clock(operation), 1e-3))))
             turns = []
             for turn in range(args.rounds):
                 # PyTorch's threads wait actively for a while after each operation.
                 time.sleep(0.03)
                 times = {"genas": genas.times(kernel, which, shape, calls)}
+                start = time.perf_counter()
+                while time.perf_counter() - start < WARM_UP:
+                    operation()
                 times["pytorch"] = [clock(operation) for _ in range(calls)]
                 for who, values in times.items():
                     raw.append([group, name, which, n, who, turn, " ".join(f"{v:.4f}" for v in values)])
-                turns.append([statistics.median(v[1:]) for v in times.values()])
+                turns.append([statistics.median(v) for v in times.values()])
             print("{} | {} | {} | {} | {:.3f} | {:.3f} | {:.2f} ({:.2f} to {:.2f})".format(
                 group, name, which, n, *figures(turns[1:])), flush=True)
     with open(args.out / "raw.csv", "w", newline="") as file:
@@ -158,7 +165,7 @@ def summarise(out):
         for *case, who, turn, calls in list(csv.reader(file))[1:]:
             if turn != "0":
                 turns = cases.setdefault(tuple(case), {"genas": [], "pytorch": []})
-                turns[who].append([float(v) for v in calls.split()][1:])
+                turns[who].append([float(v) for v in calls.split()])
     with open(out / "summary.md", "w") as file:
         file.write("# Milliseconds\n\nRatios: genas / PyTorch, below 1 genas is faster.\n\n")
         file.write("| | kernel | pass | batch | genas, median | PyTorch, median | ratio (least to largest turn) ")
