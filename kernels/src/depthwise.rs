@@ -4,6 +4,7 @@
 //! kernel tap reads consecutive elements. Stride 1 with a 3x3, 5x5 or 7x7 kernel computes several output rows at once from
 //! the rows it loads; anything else goes tap by tap.
 
+use crate::elementwise::MaskInPlace;
 use crate::simd::{Kernel, Level, Simd, fill_pieces};
 use crate::{ConvShape, scratch};
 use rayon::prelude::*;
@@ -34,15 +35,18 @@ pub fn forward(x: &[f32], w: &[f32], shape: &ConvShape, relu_input: bool) -> Vec
         dilation: shape.dilation,
     };
     let buffer = Buffer::new(&geometry);
+    let batch = buffer.planes();
     fill_pieces(
         shape.out_len(),
-        oh * ow,
-        planes_per_task(oh * ow, kk),
-        || scratch::zeroed(buffer.len),
+        oh * ow * batch,
+        planes_per_task(oh * ow, kk).div_ceil(batch),
+        || scratch::zeroed(buffer.len * batch),
         |padded, i, out| {
-            let x = &x[i * plane..][..plane];
-            let w = &w[i % c * kk..][..kk];
-            Plane { geometry: &geometry, buffer: &buffer, x, w, relu_input, padded, out }.correlate(level);
+            let (first, count) = (i * batch, out.len() / (oh * ow));
+            let x = &x[first * plane..][..count * plane];
+            let filters = Filters { all: w, first, channels: c };
+            Planes { geometry: &geometry, buffer: &buffer, x, filters, relu_input, padded, out }
+                .correlate(level);
         },
     )
 }
@@ -74,42 +78,47 @@ pub fn backward_input(g: &[f32], w: &[f32], shape: &ConvShape, relu_mask: Option
     let group = planes_per_task(plane, kk);
     if shape.stride == 1 {
         let buffer = Buffer::new(&geometry);
+        let batch = buffer.planes();
         return fill_pieces(
             shape.in_len(),
-            plane,
-            group,
-            || scratch::zeroed(buffer.len),
+            plane * batch,
+            group.div_ceil(batch),
+            || scratch::zeroed(buffer.len * batch),
             |padded, i, out| {
-                let g = &g[i * oh * ow..][..oh * ow];
-                let w = &flipped[i % c * kk..][..kk];
-                let correlation = Plane {
+                let (first, count) = (i * batch, out.len() / plane);
+                let correlation = Planes {
                     geometry: &geometry,
                     buffer: &buffer,
-                    x: g,
-                    w,
+                    x: &g[first * oh * ow..][..count * oh * ow],
+                    filters: Filters { all: &flipped, first, channels: c },
                     relu_input: false,
                     padded,
                     out: &mut *out,
                 };
                 correlation.correlate(level);
                 if let Some(mask) = relu_mask {
-                    level.run(crate::elementwise::MaskInPlace { x: &mask[i * plane..][..plane], g: out });
+                    level.run(MaskInPlace { x: &mask[first * plane..][..out.len()], g: out });
                 }
             },
         );
     }
     let phases = Phases::new(shape);
+    let batch = batch(phases.padded_len);
     fill_pieces(
         shape.in_len(),
-        plane,
-        group,
-        || (scratch::zeroed(phases.padded_len), scratch::take(ROWS * shape.stride * phases.row_len)),
+        plane * batch,
+        group.div_ceil(batch),
+        || (scratch::zeroed(phases.padded_len * batch), scratch::take(ROWS * shape.stride * phases.row_len)),
         |(padded, rows), i, out| {
-            let g = &g[i * oh * ow..][..oh * ow];
-            let w = &w[i % c * kk..][..kk];
-            level.run_narrow(Scatter { phases: &phases, shape, g, w, padded, rows, out: &mut *out });
+            let (first, count) = (i * batch, out.len() / plane);
+            let g = &g[first * oh * ow..][..count * oh * ow];
+            let filters = Filters { all: w, first, channels: c };
+            level.run_for_width(
+                shape.w.div_ceil(shape.stride),
+                Scatter { phases: &phases, shape, g, filters, padded, rows, out: &mut *out },
+            );
             if let Some(mask) = relu_mask {
-                level.run(crate::elementwise::MaskInPlace { x: &mask[i * plane..][..plane], g: out });
+                level.run(MaskInPlace { x: &mask[first * plane..][..out.len()], g: out });
             }
         },
     )
@@ -120,7 +129,7 @@ pub fn backward_weight(x: &[f32], g: &[f32], shape: &ConvShape, relu_input: bool
     check(shape, Some(x), None, Some(g));
     let level = Level::current();
     let (oh, ow) = (shape.out_h(), shape.out_w());
-    let (n, c, kk, plane) = (shape.n, shape.ci, shape.kh * shape.kw, shape.h * shape.w);
+    let (n, c, kk) = (shape.n, shape.ci, shape.kh * shape.kw);
     if oh * ow == 0 || n == 0 {
         return vec![0.0; c * kk];
     }
@@ -137,25 +146,25 @@ pub fn backward_weight(x: &[f32], g: &[f32], shape: &ConvShape, relu_input: bool
         dilation: shape.dilation,
     };
     let buffer = Buffer::new(&geometry);
-    let parts = n.div_ceil(IMAGES);
+    let (batch, parts) = (buffer.planes(), n.div_ceil(IMAGES));
     let task = |t: usize, out: &mut [f32]| {
         let (part, channel) = (t / c, t % c);
-        let mut padded = scratch::zeroed(buffer.len);
-        for image in part * IMAGES..((part + 1) * IMAGES).min(n) {
-            let i = image * c + channel;
-            let x = &x[i * plane..][..plane];
-            let g = &g[i * oh * ow..][..oh * ow];
+        let mut padded = scratch::zeroed(buffer.len * batch);
+        // A vector per tap; its lanes are added up once.
+        let mut lanes = scratch::zeroed(kk * LANES);
+        let end = ((part + 1) * IMAGES).min(n);
+        for image in (part * IMAGES..end).step_by(batch) {
             let gradient = WeightGradient {
                 geometry: &geometry,
                 buffer: &buffer,
-                x,
-                g,
+                images: Images { x, g, first: image * c + channel, step: c, count: batch.min(end - image) },
                 relu_input,
                 padded: &mut padded,
-                out: &mut *out,
+                lanes: &mut lanes,
             };
             gradient.add(level);
         }
+        level.run_for_width(ow, Lanes { lanes: &lanes, out });
     };
     let mut sums = vec![0.0; parts * c * kk];
     sums.par_chunks_mut(kk).enumerate().for_each(|(t, out)| task(t, out));
@@ -178,7 +187,28 @@ fn check(shape: &ConvShape, x: Option<&[f32]>, w: Option<&[f32]>, g: Option<&[f3
 
 /// Enough planes that a task is worth handing to another thread.
 fn planes_per_task(plane: usize, taps: usize) -> usize {
-    (80_000 / (plane * (taps + 3)).max(1)).clamp(1, 64)
+    (80_000 / (plane * (taps + 3)).max(1)).clamp(1, 128)
+}
+
+/// Planes that are padded before the first of them is read: their buffers stay in the nearest cache, entering a kernel
+/// is paid once for all, and loads do not have to wait for stores that overlap them in part.
+fn batch(padded_len: usize) -> usize {
+    (4096 / padded_len.max(1)).clamp(1, 16)
+}
+
+/// The filters of consecutive planes from number `first` on.
+#[derive(Clone, Copy)]
+struct Filters<'a> {
+    all: &'a [f32],
+    first: usize,
+    channels: usize,
+}
+
+impl<'a> Filters<'a> {
+    #[inline(always)]
+    fn of(&self, plane: usize, taps: usize) -> &'a [f32] {
+        &self.all[(self.first + plane) % self.channels * taps..][..taps]
+    }
 }
 
 /// One plane's correlation; `top` and `left` are the padding in front, negative to skip rows or columns.
@@ -222,6 +252,10 @@ impl Buffer {
         Buffer { pitch, piece, rows, len: (rows + spare) * pitch + LANES, taps }
     }
 
+    fn planes(&self) -> usize {
+        batch(self.len)
+    }
+
     /// Copies a plane into `padded`, which is zero outside the image and stays so.
     #[inline(always)]
     fn fill<S: Simd>(&self, s: S, g: &Geometry, x: &[f32], relu: bool, padded: &mut [f32]) {
@@ -251,9 +285,9 @@ impl Buffer {
                 let at = g.left as usize / 2;
                 // Columns 0, 2, .. and 1, 3, .. of the image.
                 if g.left % 2 == 0 {
-                    split_row(x, &mut first[at..], &mut second[at..], relu);
+                    split_row(s, x, &mut first[at..], &mut second[at..], relu);
                 } else {
-                    split_row(x, &mut second[at..], &mut first[at + 1..], relu);
+                    split_row(s, x, &mut second[at..], &mut first[at + 1..], relu);
                 }
                 continue;
             }
@@ -281,15 +315,17 @@ impl Buffer {
 
 /// Elements 0, 2, .. to `even` and 1, 3, .. to `odd`, as far as they reach.
 #[inline(always)]
-pub(crate) fn split_row(x: &[f32], even: &mut [f32], odd: &mut [f32], relu: bool) {
-    let (pairs, _) = x.as_chunks::<2>();
-    let count = pairs.len().min(even.len()).min(odd.len());
-    if let (Some(x), Some(even)) = (x.get(2 * count), even.get_mut(count)) {
-        *even = if relu && *x < 0.0 { 0.0 } else { *x };
-    }
-    for ((pair, even), odd) in pairs[..count].iter().zip(&mut even[..count]).zip(&mut odd[..count]) {
-        let zero = |v: f32| if relu && v < 0.0 { 0.0 } else { v };
-        (*even, *odd) = (zero(pair[0]), zero(pair[1]));
+pub(crate) fn split_row<S: Simd>(s: S, x: &[f32], even: &mut [f32], odd: &mut [f32], relu: bool) {
+    let mut at = 0;
+    while 2 * at < x.len() {
+        let rest = x.len() - 2 * at;
+        let a = s.load_part(x, 2 * at, rest);
+        let b = if rest > S::LANES { s.load_part(x, 2 * at + S::LANES, rest - S::LANES) } else { s.zero() };
+        let (a, b) = if relu { (s.relu(a), s.relu(b)) } else { (a, b) };
+        let (evens, odds) = s.deinterleave(a, b);
+        s.store_part(evens, even, at.min(even.len()), even.len().saturating_sub(at).min(rest.div_ceil(2)));
+        s.store_part(odds, odd, at.min(odd.len()), odd.len().saturating_sub(at).min(rest / 2));
+        at += S::LANES;
     }
 }
 
@@ -297,39 +333,37 @@ pub(crate) fn split_row(x: &[f32], even: &mut [f32], odd: &mut [f32], relu: bool
 fn copy_row<S: Simd>(s: S, from: &[f32], to: &mut [f32], relu: bool) {
     let len = from.len().min(to.len());
     let mut at = 0;
-    while at + S::LANES <= len {
-        let v = s.load(from, at);
-        s.store(if relu { s.relu(v) } else { v }, to, at);
+    while at < len {
+        let v = s.load_part(from, at, len - at);
+        s.store_part(if relu { s.relu(v) } else { v }, to, at, len - at);
         at += S::LANES;
-    }
-    for (to, from) in to[at..len].iter_mut().zip(&from[at..len]) {
-        *to = if relu && *from < 0.0 { 0.0 } else { *from };
     }
 }
 
-/// One plane, padded in `padded` and correlated with `w`.
-struct Plane<'a> {
+/// Consecutive planes, padded in `padded` and correlated with their filters.
+struct Planes<'a> {
     geometry: &'a Geometry,
     buffer: &'a Buffer,
     x: &'a [f32],
-    w: &'a [f32],
+    filters: Filters<'a>,
     relu_input: bool,
     padded: &'a mut [f32],
     out: &'a mut [f32],
 }
 
-impl Plane<'_> {
+impl Planes<'_> {
     /// Each case is a kernel of its own, small enough for the compiler to keep its addresses in registers. Stride and
     /// dilation are constants where they are common, so that the taps of a row are at constant offsets.
     fn correlate(self, level: Level) {
-        let Plane { geometry: g, buffer, x, w, relu_input, padded, out } = self;
-        level.run(Fill { geometry: g, buffer, x, relu_input, padded: &mut *padded });
+        let Planes { geometry: g, buffer, x, filters, relu_input, padded, out } = self;
+        let images = Images { x, g: &[], first: 0, step: 1, count: out.len() / (g.oh * g.ow) };
+        level.run_for_width(g.w, Fill { geometry: g, buffer, images, relu_input, padded: &mut *padded });
         let padded = &*padded;
         macro_rules! rows {
             ($k:literal, $stride:literal, $d:literal) => {
                 level.run_for_width(
                     g.ow,
-                    CorrelateRows::<$k, $stride, $d> { geometry: g, buffer, w, padded, out },
+                    CorrelateRows::<$k, $stride, $d> { geometry: g, buffer, filters, padded, out },
                 )
             };
         }
@@ -346,15 +380,25 @@ impl Plane<'_> {
             (5, 5, 2, 2) => rows!(5, 2, 2),
             (7, 7, 1, 1) => rows!(7, 1, 1),
             (7, 7, 2, 1) => rows!(7, 2, 1),
-            _ => level.run_for_width(g.ow, CorrelateTaps { geometry: g, buffer, w, padded, out }),
+            _ => level.run_for_width(g.ow, CorrelateTaps { geometry: g, buffer, filters, padded, out }),
         }
     }
+}
+
+/// Planes `first`, `first + step`, .. of `x` and of `g`.
+#[derive(Clone, Copy)]
+struct Images<'a> {
+    x: &'a [f32],
+    g: &'a [f32],
+    first: usize,
+    step: usize,
+    count: usize,
 }
 
 struct Fill<'a> {
     geometry: &'a Geometry,
     buffer: &'a Buffer,
-    x: &'a [f32],
+    images: Images<'a>,
     relu_input: bool,
     padded: &'a mut [f32],
 }
@@ -364,7 +408,12 @@ impl Kernel for Fill<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        self.buffer.fill(s, self.geometry, self.x, self.relu_input, self.padded);
+        let Fill { geometry, buffer, images, relu_input, padded } = self;
+        let plane = geometry.h * geometry.w;
+        for (i, padded) in padded.chunks_exact_mut(buffer.len).enumerate().take(images.count) {
+            let x = &images.x[(images.first + i * images.step) * plane..][..plane];
+            buffer.fill(s, geometry, x, relu_input, padded);
+        }
     }
 }
 
@@ -382,7 +431,7 @@ fn window<S: Simd>(row: &[f32], x: usize, piece: usize, k: usize, stride: usize,
 struct CorrelateRows<'a, const K: usize, const STRIDE: usize, const D: usize> {
     geometry: &'a Geometry,
     buffer: &'a Buffer,
-    w: &'a [f32],
+    filters: Filters<'a>,
     padded: &'a [f32],
     out: &'a mut [f32],
 }
@@ -392,7 +441,17 @@ impl<const K: usize, const STRIDE: usize, const D: usize> Kernel for CorrelateRo
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let CorrelateRows { geometry: g, buffer, w, padded, out } = self;
+        let CorrelateRows { geometry: g, buffer, filters, padded, out } = self;
+        let planes = padded.chunks_exact(buffer.len).zip(out.chunks_exact_mut(g.oh * g.ow));
+        for (i, (padded, out)) in planes.enumerate() {
+            Self::plane(s, g, buffer, filters.of(i, K * K), padded, out);
+        }
+    }
+}
+
+impl<const K: usize, const STRIDE: usize, const D: usize> CorrelateRows<'_, K, STRIDE, D> {
+    #[inline(always)]
+    fn plane<S: Simd>(s: S, g: &Geometry, buffer: &Buffer, w: &[f32], padded: &[f32], out: &mut [f32]) {
         let d = if D == 0 { g.dilation } else { D };
         let (pitch, piece) = (buffer.pitch, buffer.piece);
         let mut weights = [[s.zero(); K]; K];
@@ -441,7 +500,7 @@ impl<const K: usize, const STRIDE: usize, const D: usize> Kernel for CorrelateRo
 struct CorrelateTaps<'a> {
     geometry: &'a Geometry,
     buffer: &'a Buffer,
-    w: &'a [f32],
+    filters: Filters<'a>,
     padded: &'a [f32],
     out: &'a mut [f32],
 }
@@ -451,7 +510,17 @@ impl Kernel for CorrelateTaps<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let CorrelateTaps { geometry: g, buffer, w, padded, out } = self;
+        let CorrelateTaps { geometry: g, buffer, filters, padded, out } = self;
+        let planes = padded.chunks_exact(buffer.len).zip(out.chunks_exact_mut(g.oh * g.ow));
+        for (i, (padded, out)) in planes.enumerate() {
+            Self::plane(s, g, buffer, filters.of(i, g.kh * g.kw), padded, out);
+        }
+    }
+}
+
+impl CorrelateTaps<'_> {
+    #[inline(always)]
+    fn plane<S: Simd>(s: S, g: &Geometry, buffer: &Buffer, w: &[f32], padded: &[f32], out: &mut [f32]) {
         let step = g.stride * buffer.pitch;
         let mut first = 0;
         while first < g.oh {
@@ -527,7 +596,7 @@ struct Scatter<'a> {
     phases: &'a Phases,
     shape: &'a ConvShape,
     g: &'a [f32],
-    w: &'a [f32],
+    filters: Filters<'a>,
     padded: &'a mut [f32],
     /// `ROWS * stride` rows of `row_len`.
     rows: &'a mut [f32],
@@ -539,12 +608,84 @@ impl Kernel for Scatter<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Scatter { phases, shape, g, w, padded, rows, out } = self;
-        let (oh, ow, stride) = (shape.out_h(), shape.out_w(), shape.stride);
-        for y in 0..oh {
-            let to = (y + phases.top) * phases.pitch + phases.left;
-            copy_row(s, &g[y * ow..][..ow], &mut padded[to..to + ow], false);
+        let Scatter { phases, shape, g, filters, padded, rows, out } = self;
+        let (oh, ow) = (shape.out_h(), shape.out_w());
+        for (g, padded) in g.chunks_exact(oh * ow).zip(padded.chunks_exact_mut(phases.padded_len)) {
+            for (y, g) in g.chunks_exact(ow).enumerate() {
+                let to = (y + phases.top) * phases.pitch + phases.left;
+                copy_row(s, g, &mut padded[to..to + ow], false);
+            }
         }
+        let planes = padded.chunks_exact(phases.padded_len).zip(out.chunks_exact_mut(shape.h * shape.w));
+        for (i, (padded, out)) in planes.enumerate() {
+            let w = filters.of(i, shape.kh * shape.kw);
+            if shape.stride == 2 {
+                Self::plane2(s, phases, shape, w, padded, out);
+            } else {
+                Self::plane(s, phases, shape, w, padded, rows, out);
+            }
+        }
+    }
+}
+
+impl Scatter<'_> {
+    /// Sums of `taps` for a vector in each row of a block, from `from` on.
+    #[inline(always)]
+    fn sums<S: Simd>(
+        s: S,
+        phases: &Phases,
+        taps: &[(usize, usize)],
+        w: &[f32],
+        padded: &[f32],
+        from: usize,
+    ) -> [S::V; ROWS] {
+        let mut acc = [s.zero(); ROWS];
+        for (tap, weight) in taps {
+            let w = s.splat(w[*weight]);
+            let window = &padded[tap + from..][..(ROWS - 1) * phases.pitch + S::LANES];
+            for r in 0..ROWS {
+                acc[r] = s.fma(s.load(window, r * phases.pitch), w, acc[r]);
+            }
+        }
+        acc
+    }
+
+    /// Stride 2: the two column residues are interleaved as they are computed.
+    #[inline(always)]
+    fn plane2<S: Simd>(s: S, phases: &Phases, shape: &ConvShape, w: &[f32], padded: &[f32], out: &mut [f32]) {
+        for ry in 0..2.min(shape.h) {
+            let count_y = (shape.h - ry).div_ceil(2);
+            let [even, odd] = [&phases.taps[2 * ry], &phases.taps[2 * ry + 1]];
+            for first in (0..count_y).step_by(ROWS) {
+                for at in (0..shape.w.div_ceil(2)).step_by(S::LANES) {
+                    let from = first * phases.pitch + at;
+                    let even = Self::sums(s, phases, even, w, padded, from);
+                    let odd = Self::sums(s, phases, odd, w, padded, from);
+                    let rest = shape.w - 2 * at;
+                    for r in 0..ROWS.min(count_y - first) {
+                        let (a, b) = s.interleave(even[r], odd[r]);
+                        let to = (ry + 2 * (first + r)) * shape.w + 2 * at;
+                        s.store_part(a, out, to, rest);
+                        if rest > S::LANES {
+                            s.store_part(b, out, to + S::LANES, rest - S::LANES);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn plane<S: Simd>(
+        s: S,
+        phases: &Phases,
+        shape: &ConvShape,
+        w: &[f32],
+        padded: &[f32],
+        rows: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let stride = shape.stride;
         for ry in 0..stride.min(shape.h) {
             let count_y = (shape.h - ry).div_ceil(stride);
             for first in (0..count_y).step_by(ROWS) {
@@ -552,14 +693,7 @@ impl Kernel for Scatter<'_> {
                     let count_x = (shape.w - rx).div_ceil(stride);
                     let taps = &phases.taps[ry * stride + rx];
                     for at in (0..count_x).step_by(S::LANES) {
-                        let mut acc = [s.zero(); ROWS];
-                        for (tap, weight) in taps {
-                            let w = s.splat(w[*weight]);
-                            let from = tap + first * phases.pitch + at;
-                            for r in 0..ROWS {
-                                acc[r] = s.fma(s.load(padded, from + r * phases.pitch), w, acc[r]);
-                            }
-                        }
+                        let acc = Self::sums(s, phases, taps, w, padded, first * phases.pitch + at);
                         for r in 0..ROWS {
                             s.store(acc[r], rows, (r * stride + rx) * phases.row_len + at);
                         }
@@ -568,20 +702,9 @@ impl Kernel for Scatter<'_> {
                 for r in 0..ROWS.min(count_y - first) {
                     let out = &mut out[(ry + (first + r) * stride) * shape.w..][..shape.w];
                     let rows = &rows[r * stride * phases.row_len..][..stride * phases.row_len];
-                    if stride == 2 {
-                        let (even, odd) = rows.split_at(phases.row_len);
-                        let (pairs, last) = out.as_chunks_mut::<2>();
-                        if let Some(last) = last.first_mut() {
-                            *last = even[pairs.len()];
-                        }
-                        for ((pair, even), odd) in pairs.iter_mut().zip(even).zip(odd) {
-                            *pair = [*even, *odd];
-                        }
-                    } else {
-                        for (rx, row) in rows.chunks_exact(phases.row_len).enumerate().take(shape.w) {
-                            for (out, value) in out[rx..].iter_mut().step_by(stride).zip(row) {
-                                *out = *value;
-                            }
+                    for (rx, row) in rows.chunks_exact(phases.row_len).enumerate().take(shape.w) {
+                        for (out, value) in out[rx..].iter_mut().step_by(stride).zip(row) {
+                            *out = *value;
                         }
                     }
                 }
@@ -590,27 +713,43 @@ impl Kernel for Scatter<'_> {
     }
 }
 
-/// One plane's contribution to the gradient of its filter, added to `out`.
+/// What some images contribute to the gradient of a filter, added to `lanes`, a vector per tap.
 struct WeightGradient<'a> {
     geometry: &'a Geometry,
     buffer: &'a Buffer,
-    x: &'a [f32],
-    g: &'a [f32],
+    images: Images<'a>,
     relu_input: bool,
     padded: &'a mut [f32],
+    lanes: &'a mut [f32],
+}
+
+/// Adds each tap's lanes up; entered as the kernel that wrote them, so that vectors are as wide.
+struct Lanes<'a> {
+    lanes: &'a [f32],
     out: &'a mut [f32],
+}
+
+impl Kernel for Lanes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (i, out) in self.out.iter_mut().enumerate() {
+            *out = s.sum(s.load(self.lanes, i * S::LANES));
+        }
+    }
 }
 
 impl WeightGradient<'_> {
     fn add(self, level: Level) {
-        let WeightGradient { geometry: ge, buffer, x, g, relu_input, padded, out } = self;
-        level.run(Fill { geometry: ge, buffer, x, relu_input, padded: &mut *padded });
+        let WeightGradient { geometry: ge, buffer, images, relu_input, padded, lanes } = self;
+        level.run_for_width(ge.w, Fill { geometry: ge, buffer, images, relu_input, padded: &mut *padded });
         let padded = &*padded;
         macro_rules! rows {
             ($k:literal, $stride:literal, $d:literal) => {
                 level.run_for_width(
                     ge.ow,
-                    WeightRows::<$k, $stride, $d> { geometry: ge, buffer, g, padded, out },
+                    WeightRows::<$k, $stride, $d> { geometry: ge, buffer, images, padded, lanes },
                 )
             };
         }
@@ -627,7 +766,7 @@ impl WeightGradient<'_> {
             (5, 5, 2, 2) => rows!(5, 2, 2),
             (7, 7, 1, 1) => rows!(7, 1, 1),
             (7, 7, 2, 1) => rows!(7, 2, 1),
-            _ => level.run_for_width(ge.ow, WeightTaps { geometry: ge, buffer, g, padded, out }),
+            _ => level.run_for_width(ge.ow, WeightTaps { geometry: ge, buffer, images, padded, lanes }),
         }
     }
 }
@@ -636,9 +775,9 @@ impl WeightGradient<'_> {
 struct WeightRows<'a, const K: usize, const STRIDE: usize, const D: usize> {
     geometry: &'a Geometry,
     buffer: &'a Buffer,
-    g: &'a [f32],
+    images: Images<'a>,
     padded: &'a [f32],
-    out: &'a mut [f32],
+    lanes: &'a mut [f32],
 }
 
 impl<const K: usize, const STRIDE: usize, const D: usize> Kernel for WeightRows<'_, K, STRIDE, D> {
@@ -679,59 +818,65 @@ impl<const K: usize, const STRIDE: usize, const D: usize> WeightRows<'_, K, STRI
         let (ge, buffer) = (self.geometry, self.buffer);
         let d = if D == 0 { ge.dilation } else { D };
         let (pitch, piece) = (buffer.pitch, buffer.piece);
+        let plane = ge.oh * ge.ow;
         let mut acc = [[s.zero(); K]; R];
-        if STRIDE == 1 {
-            // Down the rows of a block of columns; the last `R` gradients stay in registers, so that each vector of the
-            // input is loaded once for all the rows of taps. Rows a dilation apart belong together.
-            let mut x = 0;
-            while x < ge.ow {
-                for residue in 0..d.min(ge.oh) {
-                    let count = (ge.oh - residue).div_ceil(d);
-                    let mut gs = [s.zero(); R];
-                    for j in 0..count + R - 1 {
-                        for r in (1..R).rev() {
-                            gs[r] = gs[r - 1];
-                        }
-                        gs[0] = if j < count {
-                            s.load_part(self.g, (residue + j * d) * ge.ow + x, ge.ow - x)
-                        } else {
-                            s.zero()
-                        };
-                        let row =
-                            &self.padded[(residue + (j + ky) * d) * pitch + x..][..S::LANES + (K - 1) * d];
-                        for k in 0..K {
-                            let v = s.load(row, k * d);
-                            for r in 0..R {
-                                acc[r][k] = s.fma(v, gs[r], acc[r][k]);
-                            }
-                        }
-                    }
-                }
-                x += S::LANES;
-            }
-        } else {
-            for y in 0..ge.oh {
-                let mut rows = [&self.padded[..0]; R];
-                for r in 0..R {
-                    rows[r] = &self.padded[(y * STRIDE + (ky + r) * d) * pitch..][..pitch];
-                }
-                let g = &self.g[y * ge.ow..][..ge.ow];
+        for (i, padded) in self.padded.chunks_exact(buffer.len).enumerate().take(self.images.count) {
+            let g = &self.images.g[(self.images.first + i * self.images.step) * plane..][..plane];
+            if STRIDE == 1 {
+                // Down the rows of a block of columns; the last `R` gradients stay in registers, so that each vector of
+                // the input is loaded once for all the rows of taps. Rows a dilation apart belong together.
                 let mut x = 0;
                 while x < ge.ow {
-                    let gv = s.load_part(g, x, ge.ow - x);
-                    for r in 0..R {
-                        let row = window::<S>(rows[r], x, piece, K, STRIDE, d);
-                        for k in 0..K {
-                            acc[r][k] = s.fma(s.load(row[k * d % STRIDE], k * d / STRIDE), gv, acc[r][k]);
+                    for residue in 0..d.min(ge.oh) {
+                        let count = (ge.oh - residue).div_ceil(d);
+                        let mut gs = [s.zero(); R];
+                        for j in 0..count + R - 1 {
+                            for r in (1..R).rev() {
+                                gs[r] = gs[r - 1];
+                            }
+                            gs[0] = if j < count {
+                                s.load_part(g, (residue + j * d) * ge.ow + x, ge.ow - x)
+                            } else {
+                                s.zero()
+                            };
+                            let row =
+                                &padded[(residue + (j + ky) * d) * pitch + x..][..S::LANES + (K - 1) * d];
+                            for k in 0..K {
+                                let v = s.load(row, k * d);
+                                for r in 0..R {
+                                    acc[r][k] = s.fma(v, gs[r], acc[r][k]);
+                                }
+                            }
                         }
                     }
                     x += S::LANES;
                 }
+            } else {
+                for y in 0..ge.oh {
+                    let mut rows = [&padded[..0]; R];
+                    for r in 0..R {
+                        rows[r] = &padded[(y * STRIDE + (ky + r) * d) * pitch..][..pitch];
+                    }
+                    let g = &g[y * ge.ow..][..ge.ow];
+                    let mut x = 0;
+                    while x < ge.ow {
+                        let gv = s.load_part(g, x, ge.ow - x);
+                        for r in 0..R {
+                            let row = window::<S>(rows[r], x, piece, K, STRIDE, d);
+                            for k in 0..K {
+                                acc[r][k] = s.fma(s.load(row[k * d % STRIDE], k * d / STRIDE), gv, acc[r][k]);
+                            }
+                        }
+                        x += S::LANES;
+                    }
+                }
             }
         }
+        // A sum of its own for each batch is more accurate than one long sum.
         for r in 0..R {
             for k in 0..K {
-                self.out[(ky + r) * K + k] += s.sum(acc[r][k]);
+                let at = ((ky + r) * K + k) * S::LANES;
+                s.store(s.add(s.load(self.lanes, at), acc[r][k]), self.lanes, at);
             }
         }
     }
@@ -741,9 +886,9 @@ impl<const K: usize, const STRIDE: usize, const D: usize> WeightRows<'_, K, STRI
 struct WeightTaps<'a> {
     geometry: &'a Geometry,
     buffer: &'a Buffer,
-    g: &'a [f32],
+    images: Images<'a>,
     padded: &'a [f32],
-    out: &'a mut [f32],
+    lanes: &'a mut [f32],
 }
 
 impl Kernel for WeightTaps<'_> {
@@ -751,21 +896,26 @@ impl Kernel for WeightTaps<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let WeightTaps { geometry: ge, buffer, g, padded, out } = self;
-        for (out, tap) in out.iter_mut().zip(&buffer.taps) {
-            let mut acc = [s.zero(); 4];
-            for y in 0..ge.oh {
-                let base = y * ge.stride * buffer.pitch + tap;
-                let mut x = 0;
-                let mut lane = y;
-                while x < ge.ow {
-                    let gv = s.load_part(g, y * ge.ow + x, ge.ow - x);
-                    acc[lane % 4] = s.fma(s.load(padded, base + x), gv, acc[lane % 4]);
-                    lane += 1;
-                    x += S::LANES;
+        let WeightTaps { geometry: ge, buffer, images, padded, lanes } = self;
+        let plane = ge.oh * ge.ow;
+        for (i, padded) in padded.chunks_exact(buffer.len).enumerate().take(images.count) {
+            let g = &images.g[(images.first + i * images.step) * plane..][..plane];
+            for (t, tap) in buffer.taps.iter().enumerate() {
+                let mut acc = [s.zero(); 4];
+                for y in 0..ge.oh {
+                    let base = y * ge.stride * buffer.pitch + tap;
+                    let mut x = 0;
+                    let mut lane = y;
+                    while x < ge.ow {
+                        let gv = s.load_part(g, y * ge.ow + x, ge.ow - x);
+                        acc[lane % 4] = s.fma(s.load(padded, base + x), gv, acc[lane % 4]);
+                        lane += 1;
+                        x += S::LANES;
+                    }
                 }
+                let sum = s.add(s.add(acc[0], acc[1]), s.add(acc[2], acc[3]));
+                s.store(s.add(s.load(lanes, t * S::LANES), sum), lanes, t * S::LANES);
             }
-            *out += s.sum(s.add(s.add(acc[0], acc[1]), s.add(acc[2], acc[3])));
         }
     }
 }

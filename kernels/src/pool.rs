@@ -311,9 +311,9 @@ impl Padded {
                 let (first, second) = row.split_at_mut(self.piece);
                 let at = self.pad / 2;
                 if self.pad.is_multiple_of(2) {
-                    split_row(x, &mut first[at..], &mut second[at..], false);
+                    split_row(s, x, &mut first[at..], &mut second[at..], false);
                 } else {
-                    split_row(x, &mut second[at..], &mut first[at + 1..], false);
+                    split_row(s, x, &mut second[at..], &mut first[at + 1..], false);
                 }
             } else {
                 for residue in 0..stride {

@@ -170,6 +170,10 @@ pub(crate) trait Simd: Copy {
     fn max_step(self, best: Self::V, index: Self::V, v: Self::V, candidate: Self::V) -> (Self::V, Self::V);
     /// Sum of the lanes, by halves.
     fn sum(self, v: Self::V) -> f32;
+    /// Elements 0, 2, .. and 1, 3, .. of `a` followed by `b`.
+    fn deinterleave(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
+    /// The inverse of [`deinterleave`](Self::deinterleave).
+    fn interleave(self, even: Self::V, odd: Self::V) -> (Self::V, Self::V);
 
     /// Stores the first `data.len()` lanes, small whole numbers, as bytes.
     #[inline(always)]
@@ -290,6 +294,16 @@ impl Simd for Portable {
             place[i] = if better { candidate[i] } else { index[i] };
         }
         (value, place)
+    }
+    #[inline(always)]
+    fn deinterleave(self, a: Self::V, b: Self::V) -> (Self::V, Self::V) {
+        let at = |i: usize| if i < 8 { a[i] } else { b[i - 8] };
+        (std::array::from_fn(|i| at(2 * i)), std::array::from_fn(|i| at(2 * i + 1)))
+    }
+    #[inline(always)]
+    fn interleave(self, even: Self::V, odd: Self::V) -> (Self::V, Self::V) {
+        let at = |i: usize| if i.is_multiple_of(2) { even[i / 2] } else { odd[i / 2] };
+        (std::array::from_fn(at), std::array::from_fn(|i| at(i + 8)))
     }
     #[inline(always)]
     fn sum(self, v: Self::V) -> f32 {
@@ -417,6 +431,59 @@ mod x86 {
             copy_bytes::<8>(&bytes, data);
         }
         #[inline(always)]
+        fn deinterleave(self, a: __m256, b: __m256) -> (__m256, __m256) {
+            unsafe {
+                // Halves of 128 bits are shuffled apart from each other, then put in order.
+                let (even, odd) =
+                    (_mm256_shuffle_ps::<0b10_00_10_00>(a, b), _mm256_shuffle_ps::<0b11_01_11_01>(a, b));
+                let even = _mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(even));
+                let odd = _mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(odd));
+                (_mm256_castpd_ps(even), _mm256_castpd_ps(odd))
+            }
+        }
+        #[inline(always)]
+        fn interleave(self, even: __m256, odd: __m256) -> (__m256, __m256) {
+            unsafe {
+                let (low, high) = (_mm256_unpacklo_ps(even, odd), _mm256_unpackhi_ps(even, odd));
+                (_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
+            }
+        }
+        #[inline(always)]
+        fn load_part(self, data: &[f32], at: usize, len: usize) -> __m256 {
+            if len >= 8 {
+                return self.load(data, at);
+            }
+            check(data.len(), at, len);
+            // SAFETY: as above; only the first `len` elements are touched, which `check` found inside.
+            unsafe {
+                if WIDE {
+                    _mm256_maskz_loadu_ps((1 << len) - 1, data.as_ptr().add(at))
+                } else {
+                    let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+                    let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(len as i32), lanes);
+                    _mm256_maskload_ps(data.as_ptr().add(at), mask)
+                }
+            }
+        }
+        #[inline(always)]
+        fn store_part(self, value: __m256, data: &mut [f32], at: usize, len: usize) {
+            if len >= 8 {
+                return self.store(value, data, at);
+            }
+            check(data.len(), at, len);
+            if WIDE {
+                // SAFETY: as above; only the first `len` elements are touched, which `check` found inside.
+                unsafe { _mm256_mask_storeu_ps(data.as_mut_ptr().add(at), (1 << len) - 1, value) };
+            } else {
+                // AVX2's masked store takes dozens of cycles on some processors.
+                let mut lanes = [0.0; 8];
+                self.store(value, &mut lanes, 0);
+                for (value, lane) in data[at..at + len].iter_mut().zip(&lanes) {
+                    *value = *lane;
+                }
+            }
+        }
+        #[inline(always)]
         fn sum(self, v: __m256) -> f32 {
             unsafe {
                 let h = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
@@ -490,6 +557,40 @@ mod x86 {
                 _mm_storeu_si128(bytes.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(v)));
             }
             copy_bytes::<16>(&bytes, data);
+        }
+        #[inline(always)]
+        fn deinterleave(self, a: __m512, b: __m512) -> (__m512, __m512) {
+            unsafe {
+                let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+                let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+                (_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b))
+            }
+        }
+        #[inline(always)]
+        fn interleave(self, even: __m512, odd: __m512) -> (__m512, __m512) {
+            unsafe {
+                let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+                let second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
+                (_mm512_permutex2var_ps(even, first, odd), _mm512_permutex2var_ps(even, second, odd))
+            }
+        }
+        #[inline(always)]
+        fn load_part(self, data: &[f32], at: usize, len: usize) -> __m512 {
+            if len >= 16 {
+                return self.load(data, at);
+            }
+            check(data.len(), at, len);
+            // SAFETY: as above; only the first `len` elements are touched, which `check` found inside.
+            unsafe { _mm512_maskz_loadu_ps((1 << len) - 1, data.as_ptr().add(at)) }
+        }
+        #[inline(always)]
+        fn store_part(self, value: __m512, data: &mut [f32], at: usize, len: usize) {
+            if len >= 16 {
+                return self.store(value, data, at);
+            }
+            check(data.len(), at, len);
+            // SAFETY: as above; only the first `len` elements are touched, which `check` found inside.
+            unsafe { _mm512_mask_storeu_ps(data.as_mut_ptr().add(at), (1 << len) - 1, value) };
         }
         #[inline(always)]
         fn sum(self, v: __m512) -> f32 {
