@@ -3,11 +3,16 @@
 //! Sums of a plane are kept in `f32` lanes (of at most a few thousand elements), and planes are added in `f64`, around a
 //! shift per channel that avoids cancellation.
 
+use crate::scratch;
 use crate::simd::{Kernel, Level, Simd, fill_pieces};
 use rayon::prelude::*;
 
 /// Elements summed in `f32` lanes before going to `f64`.
 const BLOCK: usize = 4096;
+/// Elements of small planes that are written at a time.
+const PIECE: usize = 1024;
+/// Elements of the widest vector.
+const LANES: usize = 16;
 /// Elements that a task should have at least.
 const TASK: usize = 16 * 1024;
 
@@ -86,9 +91,13 @@ pub fn train_backward(
         "one gamma, mean and variance per channel"
     );
     let level = Level::current();
-    let sums = per_plane(n * c, hw, |i| {
-        level.run(Dots { x: &x[i * hw..][..hw], g: &g[i * hw..][..hw], shift: mean[i % c] })
-    });
+    let sums = if 2 * hw <= BLOCK && n > 1 {
+        small_dots(level, x, g, mean, hw)
+    } else {
+        per_plane(n * c, hw, |i| {
+            level.run(Dots { x: &x[i * hw..][..hw], g: &g[i * hw..][..hw], shift: mean[i % c] })
+        })
+    };
     let sums = per_channel(&sums, c);
     let count = (n * hw) as f64;
     // gx = scale * (g - gbeta / m - xhat * ggamma / m) = scale * g + a * x + b, with xhat = (x - mean) * inv.
@@ -102,14 +111,17 @@ pub fn train_backward(
         ggamma.push((dot * inv) as f32);
         gbeta.push(sum as f32);
     }
+    // Entering a kernel is paid once for several small planes, whose gradients still stay in the nearest cache.
+    let batch = (PIECE / hw.max(1)).max(1);
     let gx = fill_pieces(
         x.len(),
-        hw,
-        planes_per_task(hw),
+        hw * batch,
+        planes_per_task(hw).div_ceil(batch),
         || (),
         |_, i, out| {
-            let (x, g) = (&x[i * hw..][..hw], &g[i * hw..][..hw]);
-            level.run(InputGradient { x, g, terms: terms[i % c], out });
+            let (first, len) = (i * batch, out.len());
+            let (x, g) = (&x[first * hw..][..len], &g[first * hw..][..len]);
+            level.run(InputGradient { x, g, hw, terms: &terms, first, out });
         },
     );
     (gx, ggamma, gbeta)
@@ -145,6 +157,22 @@ pub fn affine_add(
             level.run(Affine { x, scale: scale[i % c], shift: shift[i % c], residual, out });
         },
     )
+}
+
+/// Sums of [`Dots`] for small planes: of each channel over a few images at a time, `[groups, c]`. Adding up a vector's
+/// lanes for each plane would take longer than all the rest.
+fn small_dots(level: Level, x: &[f32], g: &[f32], mean: &[f32], hw: usize) -> Vec<(f64, f64)> {
+    let c = mean.len();
+    let images = (BLOCK / hw.max(1)).min(TASK.div_ceil((c * hw).max(1))).max(1);
+    let task = (images * c * hw).max(1);
+    let mut sums = vec![(0.0, 0.0); x.len().div_ceil(task) * c];
+    sums.par_chunks_mut(c.max(1)).zip(x.par_chunks(task).zip(g.par_chunks(task))).for_each(
+        |(sums, (x, g))| {
+            let mut lanes = scratch::zeroed(2 * LANES * c);
+            level.run(SmallDots { x, g, mean, hw, lanes: &mut lanes, sums });
+        },
+    );
+    sums
 }
 
 fn planes_per_task(hw: usize) -> usize {
@@ -256,6 +284,56 @@ impl Kernel for Dots<'_> {
     }
 }
 
+/// [`Dots`] of each channel over some images.
+struct SmallDots<'a> {
+    x: &'a [f32],
+    g: &'a [f32],
+    mean: &'a [f32],
+    hw: usize,
+    /// Two vectors of zeros per channel.
+    lanes: &'a mut [f32],
+    sums: &'a mut [(f64, f64)],
+}
+
+impl Kernel for SmallDots<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let SmallDots { x, g, mean, hw, lanes, sums } = self;
+        let c = mean.len();
+        for (x, g) in x.chunks_exact(c * hw).zip(g.chunks_exact(c * hw)) {
+            let planes = x.chunks_exact(hw).zip(g.chunks_exact(hw));
+            for (((x, g), mean), lanes) in planes.zip(mean).zip(lanes.chunks_exact_mut(2 * S::LANES)) {
+                let shift = s.splat(*mean);
+                let (mut sum, mut dot) = ([s.zero(); 2], [s.zero(); 2]);
+                let mut at = 0;
+                while at + 2 * S::LANES <= hw {
+                    for i in 0..2 {
+                        let v = s.sub(s.load(x, at + i * S::LANES), shift);
+                        let g = s.load(g, at + i * S::LANES);
+                        sum[i] = s.add(sum[i], g);
+                        dot[i] = s.fma(v, g, dot[i]);
+                    }
+                    at += 2 * S::LANES;
+                }
+                while at < hw {
+                    // Lanes behind the end have no gradient.
+                    let v = s.sub(s.load_part(x, at, hw - at), shift);
+                    let g = s.load_part(g, at, hw - at);
+                    sum[0] = s.add(sum[0], g);
+                    dot[0] = s.fma(v, g, dot[0]);
+                    at += S::LANES;
+                }
+                s.store(s.add(s.load(lanes, 0), s.add(sum[0], sum[1])), lanes, 0);
+                s.store(s.add(s.load(lanes, S::LANES), s.add(dot[0], dot[1])), lanes, S::LANES);
+            }
+        }
+        for (sums, lanes) in sums.iter_mut().zip(lanes.chunks_exact(2 * S::LANES)) {
+            *sums = (f64::from(s.sum(s.load(lanes, 0))), f64::from(s.sum(s.load(lanes, S::LANES))));
+        }
+    }
+}
+
 struct Affine<'a> {
     x: &'a [f32],
     scale: f32,
@@ -291,11 +369,15 @@ impl Kernel for Affine<'_> {
     }
 }
 
-/// `scale * g + a * (x - mean) + b`.
+/// `scale * g + a * (x - mean) + b` for consecutive planes.
 struct InputGradient<'a> {
     x: &'a [f32],
     g: &'a [f32],
-    terms: (f32, f32, f32, f32),
+    hw: usize,
+    /// Per channel.
+    terms: &'a [(f32, f32, f32, f32)],
+    /// Number of the first plane.
+    first: usize,
     out: &'a mut [f32],
 }
 
@@ -303,15 +385,18 @@ impl Kernel for InputGradient<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (scale, a, mean, b) = self.terms;
-        let (scale, a, mean, b) = (s.splat(scale), s.splat(a), s.splat(mean), s.splat(b));
-        let len = self.x.len();
-        let mut at = 0;
-        while at < len {
-            let x = s.sub(s.load_part(self.x, at, len - at), mean);
-            let g = s.load_part(self.g, at, len - at);
-            s.store_part(s.fma(g, scale, s.fma(x, a, b)), self.out, at, len - at);
-            at += S::LANES;
+        let InputGradient { x, g, hw, terms, first, out } = self;
+        let planes = x.chunks_exact(hw).zip(g.chunks_exact(hw)).zip(out.chunks_exact_mut(hw));
+        for (i, ((x, g), out)) in planes.enumerate() {
+            let (scale, a, mean, b) = terms[(first + i) % terms.len()];
+            let (scale, a, mean, b) = (s.splat(scale), s.splat(a), s.splat(mean), s.splat(b));
+            let mut at = 0;
+            while at < hw {
+                let x = s.sub(s.load_part(x, at, hw - at), mean);
+                let g = s.load_part(g, at, hw - at);
+                s.store_part(s.fma(g, scale, s.fma(x, a, b)), out, at, hw - at);
+                at += S::LANES;
+            }
         }
     }
 }

@@ -316,15 +316,17 @@ impl Buffer {
 /// Elements 0, 2, .. to `even` and 1, 3, .. to `odd`, as far as they reach.
 #[inline(always)]
 pub(crate) fn split_row<S: Simd>(s: S, x: &[f32], even: &mut [f32], odd: &mut [f32], relu: bool) {
+    let (evens, odds) = (x.len().div_ceil(2).min(even.len()), (x.len() / 2).min(odd.len()));
     let mut at = 0;
-    while 2 * at < x.len() {
-        let rest = x.len() - 2 * at;
-        let a = s.load_part(x, 2 * at, rest);
-        let b = if rest > S::LANES { s.load_part(x, 2 * at + S::LANES, rest - S::LANES) } else { s.zero() };
+    while at < evens {
+        let a = s.load_part(x, 2 * at, x.len() - 2 * at);
+        let second = 2 * at + S::LANES;
+        let b = if second < x.len() { s.load_part(x, second, x.len() - second) } else { s.zero() };
         let (a, b) = if relu { (s.relu(a), s.relu(b)) } else { (a, b) };
-        let (evens, odds) = s.deinterleave(a, b);
-        s.store_part(evens, even, at.min(even.len()), even.len().saturating_sub(at).min(rest.div_ceil(2)));
-        s.store_part(odds, odd, at.min(odd.len()), odd.len().saturating_sub(at).min(rest / 2));
+        let (a, b) = s.deinterleave(a, b);
+        s.store_part(a, even, at, evens - at);
+        let at_odd = at.min(odds);
+        s.store_part(b, odd, at_odd, odds - at_odd);
         at += S::LANES;
     }
 }
@@ -426,7 +428,7 @@ fn window<S: Simd>(row: &[f32], x: usize, piece: usize, k: usize, stride: usize,
     if stride == 1 { [first, first] } else { [first, &row[x + piece..][..len]] }
 }
 
-/// Stride 1 or 2: each loaded vector is used for all the output rows of a block that it touches. Rows of a block are the
+/// Stride 1 or 2: with 1, each loaded vector is used for all the output rows of a block that it touches. Rows of a block are the
 /// dilation apart, so that they share input rows. A dilation `D` of 0 is any.
 struct CorrelateRows<'a, const K: usize, const STRIDE: usize, const D: usize> {
     geometry: &'a Geometry,
@@ -471,13 +473,25 @@ impl<const K: usize, const STRIDE: usize, const D: usize> CorrelateRows<'_, K, S
                 let mut ox = 0;
                 while ox < g.ow {
                     let mut acc = [s.zero(); ROWS];
-                    for j in 0..STRIDE * (ROWS - 1) + K {
+                    if STRIDE > 1 {
+                        // Little is shared between output rows; the plain loop has no conditions to unroll.
+                        for ky in 0..K {
+                            for r in 0..ROWS {
+                                let row = window::<S>(rows[STRIDE * r + ky], ox, piece, K, STRIDE, d);
+                                for kx in 0..K {
+                                    let v = s.load(row[kx * d % STRIDE], kx * d / STRIDE);
+                                    acc[r] = s.fma(v, weights[ky][kx], acc[r]);
+                                }
+                            }
+                        }
+                    }
+                    for j in 0..if STRIDE > 1 { 0 } else { ROWS - 1 + K } {
                         let row = window::<S>(rows[j], ox, piece, K, STRIDE, d);
                         for kx in 0..K {
                             let v = s.load(row[kx * d % STRIDE], kx * d / STRIDE);
                             for r in 0..ROWS {
-                                if j >= STRIDE * r && j - STRIDE * r < K {
-                                    acc[r] = s.fma(v, weights[j - STRIDE * r][kx], acc[r]);
+                                if j >= r && j - r < K {
+                                    acc[r] = s.fma(v, weights[j - r][kx], acc[r]);
                                 }
                             }
                         }

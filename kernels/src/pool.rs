@@ -9,8 +9,6 @@ use crate::{out_len, scratch};
 
 /// Elements that a row has to spare for the widest vector.
 const LANES: usize = 16;
-/// No window element: never equal to an index.
-const NOWHERE: f32 = -1.0;
 
 /// Window, stride and padding of a pooling layer over planes of `[h, w]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,40 +99,17 @@ pub fn max_forward(x: &[f32], shape: &PoolShape) -> (Vec<f32>, Vec<u8>) {
 pub fn max_backward(g: &[f32], argmax: &[u8], shape: &PoolShape) -> Vec<f32> {
     shape.check();
     assert!(g.len() == shape.out_len() && argmax.len() == g.len(), "gradient or position length");
-    let level = Level::current();
     let (oh, ow) = (shape.out_h(), shape.out_w());
     let (plane, out_plane) = (shape.h * shape.w, oh * ow);
     if out_plane == 0 {
         return vec![0.0; shape.in_len()];
     }
-    if shape.stride == 1 {
-        let padded = Padded::gradient(shape);
-        return fill_pieces(
-            shape.in_len(),
-            plane,
-            group(plane),
-            || {
-                let mut places = scratch::take(padded.len);
-                places.fill(NOWHERE);
-                (scratch::zeroed(padded.len), places)
-            },
-            |(buffer, places), i, out| {
-                let (g, argmax) = (&g[i * out_plane..][..out_plane], &argmax[i * out_plane..][..out_plane]);
-                let padded = &padded;
-                if shape.k == 3 {
-                    level.run_for_width(
-                        shape.w,
-                        MaxBackward::<3> { shape, padded, g, argmax, buffer, places, out },
-                    );
-                } else {
-                    level.run_for_width(
-                        shape.w,
-                        MaxBackward::<0> { shape, padded, g, argmax, buffer, places, out },
-                    );
-                }
-            },
-        );
-    }
+    // Where each position of the window at the top left is, from that window's pixel in the image's corner; the window
+    // begins `pad` rows and columns before it, so that some wrap around.
+    let places: [usize; 256] = std::array::from_fn(|i| {
+        let (y, x) = (i / shape.k, i % shape.k);
+        (y * shape.w + x).wrapping_sub(shape.pad * shape.w + shape.pad)
+    });
     fill_pieces(
         shape.in_len(),
         plane,
@@ -142,13 +117,13 @@ pub fn max_backward(g: &[f32], argmax: &[u8], shape: &PoolShape) -> Vec<f32> {
         || (),
         |_, i, out| {
             let (g, argmax) = (&g[i * out_plane..][..out_plane], &argmax[i * out_plane..][..out_plane]);
-            for y in 0..oh {
-                for x in 0..ow {
-                    let place = usize::from(argmax[y * ow + x]);
+            let rows = g.chunks_exact(ow).zip(argmax.chunks_exact(ow));
+            for (y, (g, argmax)) in rows.enumerate() {
+                let mut corner = y * shape.stride * shape.w;
+                for (g, place) in g.iter().zip(argmax) {
                     // `max_forward` gives places inside the image only.
-                    let iy = (y * shape.stride + place / shape.k).wrapping_sub(shape.pad);
-                    let ix = (x * shape.stride + place % shape.k).wrapping_sub(shape.pad);
-                    out[iy * shape.w + ix] += g[y * ow + x];
+                    out[corner.wrapping_add(places[usize::from(*place)])] += *g;
+                    corner += shape.stride;
                 }
             }
         },
@@ -395,58 +370,6 @@ fn max_plane<S: Simd, const K: usize, const STRIDE: usize>(
             s.store_part(best, out, x, ow - x);
             let len = S::LANES.min(ow - x);
             s.store_bytes(place, &mut argmax[x..][..len]);
-            x += S::LANES;
-        }
-    }
-}
-
-/// `K` of 0 is any.
-struct MaxBackward<'a, const K: usize> {
-    shape: &'a PoolShape,
-    padded: &'a Padded,
-    g: &'a [f32],
-    argmax: &'a [u8],
-    buffer: &'a mut [f32],
-    places: &'a mut [f32],
-    out: &'a mut [f32],
-}
-
-impl<const K: usize> Kernel for MaxBackward<'_, K> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let MaxBackward { shape, padded, g, argmax, buffer, places, out } = self;
-        let (oh, ow) = (shape.out_h(), shape.out_w());
-        padded.fill(s, oh, ow, 1, g, buffer);
-        for y in 0..oh {
-            let to = &mut places[(y + padded.pad) * padded.pitch + padded.pad..][..ow];
-            for (to, from) in to.iter_mut().zip(&argmax[y * ow..][..ow]) {
-                *to = f32::from(*from);
-            }
-        }
-        max_scatter(s, if K == 0 { shape.k } else { K }, padded, buffer, places, out);
-    }
-}
-
-/// Each input pixel collects from the outputs whose window it is in.
-#[inline(always)]
-fn max_scatter<S: Simd>(s: S, k: usize, padded: &Padded, buffer: &[f32], places: &[f32], out: &mut [f32]) {
-    let w = padded.ow;
-    for y in 0..padded.oh {
-        let rows = &buffer[y * padded.pitch..][..k * padded.pitch];
-        let places = &places[y * padded.pitch..][..k * padded.pitch];
-        let mut x = 0;
-        while x < w {
-            let mut sum = s.zero();
-            for dy in 0..k {
-                for dx in 0..k {
-                    let at = dy * padded.pitch + dx + x;
-                    let here = s.splat(((k - 1 - dy) * k + k - 1 - dx) as f32);
-                    sum = s.add(sum, s.where_equal(s.load(places, at), here, s.load(rows, at)));
-                }
-            }
-            s.store_part(sum, out, y * w + x, w - x);
             x += S::LANES;
         }
     }

@@ -164,8 +164,6 @@ pub(crate) trait Simd: Copy {
     fn relu(self, v: Self::V) -> Self::V;
     /// `g`, but 0 where `x <= 0`.
     fn relu_mask(self, x: Self::V, g: Self::V) -> Self::V;
-    /// `g`, but 0 where `a != b`.
-    fn where_equal(self, a: Self::V, b: Self::V, g: Self::V) -> Self::V;
     /// `(v, candidate)` where `v > best` or `v` is NaN, else `(best, index)`.
     fn max_step(self, best: Self::V, index: Self::V, v: Self::V, candidate: Self::V) -> (Self::V, Self::V);
     /// Sum of the lanes, by halves.
@@ -276,14 +274,6 @@ impl Simd for Portable {
     #[inline(always)]
     fn relu_mask(self, x: Self::V, g: Self::V) -> Self::V {
         Self::map2(x, g, |x, g| if x <= 0.0 { 0.0 } else { g })
-    }
-    #[inline(always)]
-    fn where_equal(self, a: Self::V, b: Self::V, g: Self::V) -> Self::V {
-        let mut out = [0.0; 8];
-        for i in 0..8 {
-            out[i] = if a[i] == b[i] { g[i] } else { 0.0 };
-        }
-        out
     }
     #[inline(always)]
     fn max_step(self, best: Self::V, index: Self::V, v: Self::V, candidate: Self::V) -> (Self::V, Self::V) {
@@ -405,10 +395,6 @@ mod x86 {
         #[inline(always)]
         fn relu_mask(self, x: __m256, g: __m256) -> __m256 {
             unsafe { _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LE_OQ>(x, _mm256_setzero_ps()), g) }
-        }
-        #[inline(always)]
-        fn where_equal(self, a: __m256, b: __m256, g: __m256) -> __m256 {
-            unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_EQ_OQ>(a, b), g) }
         }
         #[inline(always)]
         fn max_step(self, best: __m256, index: __m256, v: __m256, candidate: __m256) -> (__m256, __m256) {
@@ -536,10 +522,6 @@ mod x86 {
         #[inline(always)]
         fn relu_mask(self, x: __m512, g: __m512) -> __m512 {
             unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NLE_UQ>(x, _mm512_setzero_ps()), g) }
-        }
-        #[inline(always)]
-        fn where_equal(self, a: __m512, b: __m512, g: __m512) -> __m512 {
-            unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), g) }
         }
         #[inline(always)]
         fn max_step(self, best: __m512, index: __m512, v: __m512, candidate: __m512) -> (__m512, __m512) {

@@ -162,9 +162,38 @@ fn depthwise_shapes() -> Vec<ConvShape> {
     shapes
 }
 
+/// Enough planes for several batches of them and for tasks that end within one.
+fn random_depthwise_shapes() -> Vec<ConvShape> {
+    let mut draw = Draw(23);
+    let mut shapes = vec![];
+    while shapes.len() < 60 {
+        let (k, stride, dilation) = (2 + draw.below(5), 1 + draw.below(3), 1 + draw.below(3));
+        let c = 1 + draw.below(9);
+        let shape = ConvShape {
+            n: 1 + draw.below(40),
+            ci: c,
+            h: 1 + draw.below(12),
+            w: 1 + draw.below(40),
+            co: c,
+            kh: k,
+            kw: k,
+            stride,
+            pad_h: draw.below(dilation * k + 1),
+            pad_w: draw.below(dilation * k + 1),
+            dilation,
+            groups: c,
+        };
+        if shape.out_len() > 0 {
+            shapes.push(shape);
+        }
+    }
+    shapes
+}
+
 #[test]
 fn depthwise_matches_naive() {
-    let shapes = depthwise_shapes();
+    let mut shapes = depthwise_shapes();
+    shapes.extend(random_depthwise_shapes());
     for (i, shape) in shapes.iter().enumerate() {
         let (x, w) = (values(shape.in_len(), 1 + i as u64), values(shape.weight_len(), 2 + i as u64));
         let g = values(shape.out_len(), 3 + i as u64);
@@ -654,6 +683,89 @@ fn sgd_matches_naive() {
             let sum = sgd::sum_squares(&grads);
             assert!((sum - squares).abs() <= 1e-9 * squares);
             vec![a, b, vec![f32::from_bits(sum.to_bits() as u32)]]
+        });
+    }
+}
+
+/// `gradient` against central differences of `forward` along a direction, both weighted by `g`.
+#[track_caller]
+fn agrees_with_differences(
+    x: &[f32],
+    g: &[f32],
+    gradient: &[f32],
+    step: f32,
+    forward: impl Fn(&[f32]) -> Vec<f32>,
+    what: &str,
+) {
+    let direction = values(x.len(), 99);
+    let moved = |step: f32| -> Vec<f32> { x.iter().zip(&direction).map(|(x, d)| x + step * d).collect() };
+    let dot =
+        |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
+    let norm = |a: &[f32]| dot(a, a).sqrt();
+    let difference =
+        (dot(&forward(&moved(step)), g) - dot(&forward(&moved(-step)), g)) / f64::from(2.0 * step);
+    let expected = dot(gradient, &direction);
+    let error = (difference - expected).abs();
+    let size = norm(gradient) * norm(&direction).max(1.0) + 1.0;
+    assert!(error <= 2e-3 * size, "{what}: {difference} by differences, {expected} by the gradient");
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    let mut draw = Draw(5);
+    for i in 0..40 {
+        let (n, c, h, w) = (1 + draw.below(20), 1 + draw.below(20), 2 + draw.below(16), 2 + draw.below(20));
+        let (hw, len) = (h * w, n * c * h * w);
+        let x = values(len, 10 + i);
+        for stride in [1, 2, 3] {
+            let shape = PoolShape { planes: n * c, h, w, k: 3, stride, pad: 1 };
+            let g = values(shape.out_len(), 20 + i);
+            // Values apart by far more than a step, in an order without a pattern: no maximum changes.
+            let apart: Vec<f32> =
+                (0..len).map(|j| (j * 7919 % 1_000_003) as f32 / 1024.0 + 0.1 * x[j]).collect();
+            let conv = ConvShape {
+                n,
+                ci: c,
+                h,
+                w,
+                co: c,
+                kh: 3,
+                kw: 3,
+                stride,
+                pad_h: 1,
+                pad_w: 1,
+                dilation: 1,
+                groups: c,
+            };
+            let weight = values(conv.weight_len(), 30 + i);
+            everywhere(|level| {
+                let what = |kernel: &str| format!("{level} {kernel} {shape:?}");
+                let (_, places) = pool::max_forward(&apart, &shape);
+                let max = pool::max_backward(&g, &places, &shape);
+                let forward = |x: &[f32]| pool::max_forward(x, &shape).0;
+                agrees_with_differences(&apart, &g, &max, 0.01, forward, &what("max_pool"));
+                let average = pool::avg_backward(&g, &shape);
+                let forward = |x: &[f32]| pool::avg_forward(x, &shape);
+                agrees_with_differences(&x, &g, &average, 0.1, forward, &what("avg_pool"));
+                let input = depthwise::backward_input(&g, &weight, &conv, None);
+                let forward = |x: &[f32]| depthwise::forward(x, &weight, &conv, false);
+                agrees_with_differences(&x, &g, &input, 0.1, forward, &what("depthwise input"));
+                let filter = depthwise::backward_weight(&x, &g, &conv, false);
+                let forward = |weight: &[f32]| depthwise::forward(&x, weight, &conv, false);
+                agrees_with_differences(&weight, &g, &filter, 0.1, forward, &what("depthwise weight"));
+                vec![max, average, input, filter]
+            });
+        }
+        if n * hw < 8 {
+            continue;
+        }
+        let (g, gamma, beta) = (values(len, 40 + i), values(c, 50), values(c, 60));
+        everywhere(|level| {
+            let forward = |x: &[f32]| batch_norm::train_forward(x, &gamma, &beta, n, c, hw, 1e-3).0;
+            let (_, mean, var) = batch_norm::train_forward(&x, &gamma, &beta, n, c, hw, 1e-3);
+            let (gx, ..) = batch_norm::train_backward(&x, &g, &gamma, &mean, &var, n, c, hw, 1e-3);
+            agrees_with_differences(&x, &g, &gx, 0.003, forward, &format!("{level} batch_norm {n} {c} {hw}"));
+            vec![gx]
         });
     }
 }
