@@ -111,12 +111,15 @@ impl Trainer {
         rate: f64,
         device: &Device,
         mode: Mode,
-        forward: impl FnOnce(&mut Tensors) -> Tensor<1>,
+        forward: impl FnOnce(&mut Tensors) -> Tensor<1> + Send,
     ) -> Result<StepReport, NetError> {
         let layout = self.weights.layout().clone();
         let mut tensors = Tensors::new(&self.weights, device.clone(), mode);
-        let loss = forward(&mut tensors);
-        let mut gradients = loss.backward();
+        let (loss, mut gradients) = genas_kernels::in_pool(|| {
+            let loss = forward(&mut tensors);
+            let gradients = loss.backward();
+            (loss, gradients)
+        });
         let loss = f64::from(loss.into_scalar::<f32>());
         self.gradients.fill(0.0);
         let (mut touched, mut square) = (vec![false; self.used.len()], 0.0);
