@@ -42,11 +42,41 @@ pub fn train_forward_add(
     hw: usize,
     eps: f32,
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
-    assert!(gamma.len() == c && beta.len() == c, "one gamma and beta per channel");
     let (mean, var) = statistics(x, n, c, hw);
-    let scale: Vec<f32> = gamma.iter().zip(&var).map(|(gamma, var)| gamma / (var + eps).sqrt()).collect();
-    let shift: Vec<f32> = (0..c).map(|i| beta[i] - mean[i] * scale[i]).collect();
+    let (scale, shift) = scale_and_shift(gamma, beta, &mean, &var, eps);
     (affine_add(x, &scale, &shift, residual, n, c, hw), mean, var)
+}
+
+/// The output of [`train_forward`] again, to the bit, from the statistics that it returned.
+#[allow(clippy::too_many_arguments)]
+pub fn train_forward_again(
+    x: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    mean: &[f32],
+    var: &[f32],
+    n: usize,
+    c: usize,
+    hw: usize,
+    eps: f32,
+) -> Vec<f32> {
+    let (scale, shift) = scale_and_shift(gamma, beta, mean, var, eps);
+    affine(x, &scale, &shift, n, c, hw)
+}
+
+/// Normalisation and the learned affine map as one.
+fn scale_and_shift(
+    gamma: &[f32],
+    beta: &[f32],
+    mean: &[f32],
+    var: &[f32],
+    eps: f32,
+) -> (Vec<f32>, Vec<f32>) {
+    let c = mean.len();
+    assert!(gamma.len() == c && beta.len() == c, "one gamma and beta per channel");
+    let scale: Vec<f32> = gamma.iter().zip(var).map(|(gamma, var)| gamma / (var + eps).sqrt()).collect();
+    let shift = (0..c).map(|i| beta[i] - mean[i] * scale[i]).collect();
+    (scale, shift)
 }
 
 /// Mean and biased variance per channel.

@@ -464,6 +464,8 @@ fn batch_norm_matches_naive() {
                 let what = |part: &str| format!("{level} {part} n {n} c {c} hw {hw} offset {offset}");
                 let (a, mean, var) = batch_norm::train_forward(&x, &gamma, &beta, n, c, hw, eps);
                 tolerant(&a, &y, &what("forward"));
+                let again = batch_norm::train_forward_again(&x, &gamma, &beta, &mean, &var, n, c, hw, eps);
+                assert!(a == again, "{}", what("forward again"));
                 close(&mean, &means, &what("mean"));
                 close(&var, &vars, &what("variance"));
                 let (b, ..) =

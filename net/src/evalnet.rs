@@ -99,15 +99,27 @@ impl EvalNet {
 
     /// Images `[n, 3, h, w]` to the maps after the stem and after every cell.
     pub fn features<I: Interpreter>(&self, i: &mut I, x: &I::Value) -> Taps<I::Value> {
-        let (stem, mut s0, mut s1) = self.stem(i, x);
         let mut cells = Vec::with_capacity(self.layers);
+        let (stem, _) = self.cells(i, x, |_, map| cells.push(map.clone()));
+        Taps { stem, cells }
+    }
+
+    /// Images to the stem's and the last cell's map; `see` sees every cell's. Maps that nobody keeps are freed on the
+    /// way: training recomputes them.
+    fn cells<I: Interpreter>(
+        &self,
+        i: &mut I,
+        x: &I::Value,
+        mut see: impl FnMut(usize, &I::Value),
+    ) -> (I::Value, I::Value) {
+        let (stem, mut s0, mut s1) = self.stem(i, x);
         for (n, shape) in self.shapes().iter().enumerate() {
             let out =
                 i.scope(&format!("cells.{n}"), |i| cell(i, self.cell(shape.reduction), shape, &s0, &s1));
-            cells.push(out.clone());
+            see(n, &out);
             (s0, s1) = (s1, out);
         }
-        Taps { stem, cells }
+        (stem, s1)
     }
 
     /// Images to the maps at [`BACKBONE_STRIDES`](Self::BACKBONE_STRIDES), finest first (spec 06-2). Outputs of
@@ -154,8 +166,7 @@ impl EvalNet {
     }
 
     /// Last cell's output to logits `[n, classes, 1, 1]`.
-    pub fn classify<I: Interpreter>(&self, i: &mut I, taps: &Taps<I::Value>) -> I::Value {
-        let last = taps.cells.last().unwrap_or(&taps.stem);
+    fn classify<I: Interpreter>(&self, i: &mut I, last: &I::Value) -> I::Value {
         let pooled = i.global_avg_pool(last);
         i.linear(
             "classifier",
@@ -166,8 +177,8 @@ impl EvalNet {
 
     /// Images to logits.
     pub fn forward<I: Interpreter>(&self, i: &mut I, x: &I::Value) -> I::Value {
-        let taps = self.features(i, x);
-        self.classify(i, &taps)
+        let (_, last) = self.cells(i, x, |_, _| ());
+        self.classify(i, &last)
     }
 
     /// Images to logits and, if the network has the head, auxiliary logits: the forward of training.
@@ -176,12 +187,17 @@ impl EvalNet {
         i: &mut I,
         x: &I::Value,
     ) -> (I::Value, Option<I::Value>) {
-        let taps = self.features(i, x);
-        let auxiliary = self.auxiliary.then(|| {
-            let n = self.auxiliary_cell();
-            i.scope("auxiliary", |i| self.auxiliary_head(i, self.width_after(n), &taps.cells[n]))
+        let tapped = self.auxiliary.then(|| self.auxiliary_cell());
+        let mut tap = None;
+        let (_, last) = self.cells(i, x, |n, map| {
+            if Some(n) == tapped {
+                tap = Some((n, map.clone()));
+            }
         });
-        (self.classify(i, &taps), auxiliary)
+        let auxiliary = tap.map(|(n, map)| {
+            i.scope("auxiliary", |i| self.auxiliary_head(i, self.width_after(n), &map))
+        });
+        (self.classify(i, &last), auxiliary)
     }
 
     fn width_after(&self, cell: usize) -> usize {

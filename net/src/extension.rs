@@ -2,9 +2,17 @@
 //!
 //! burn's generic convolution backward and its many-pass BatchNorm make training on the CPU three
 //! times slower than PyTorch; these operations replace them there. Other devices use burn's own.
+//!
+//! The backward pass needs the operations' inputs, and those fill the memory of a training step. What is cheap to compute
+//! again from what is kept anyway is not kept: the outputs of BatchNorm, of depthwise convolutions and of subsampling.
+//! They are memory-bound operations in burn's words, whatever its own strategy is; what is computed again has the same
+//! bits.
 
 use crate::layer::{Conv, Pool};
-use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::retro_forward::RetroForward;
+use burn::backend::autodiff::checkpoint::state::BackwardStates;
+use burn::backend::autodiff::checkpoint::strategy::{BalancedCheckpointing as Recompute, CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::autodiff::{Autodiff, NodeId};
@@ -14,6 +22,8 @@ use burn::backend::{
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use genas_kernels::pool::PoolShape;
+use std::marker::PhantomData;
+
 use genas_kernels::{ConvShape, batch_norm, dense, depthwise, pointwise, pool, subsample as sub};
 
 /// Whether the kernels run on this device.
@@ -95,6 +105,15 @@ pub(crate) trait KernelGradients: Kernels {
         g: FloatTensor<Self>,
         geometry: ConvGeometry,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    /// The output of `k_batch_norm` again.
+    fn batch_norm_again(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        eps: f64,
+    ) -> FloatTensor<Self>;
     /// Gradients of input, scale and shift.
     fn batch_norm_backward(
         x: FloatTensor<Self>,
@@ -240,6 +259,30 @@ impl KernelGradients for Flex {
         (make(gx, [s.n, s.ci, s.h, s.w]), make(gw, conv.weight_shape()))
     }
 
+    fn batch_norm_again(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        mean: FlexTensor,
+        variance: FlexTensor,
+        eps: f64,
+    ) -> FlexTensor {
+        let [n, c, h, w] = dims4(&x);
+        let y = with(&x, |x| {
+            with(&gamma, |gamma| {
+                with(&beta, |beta| {
+                    with(&mean, |mean| {
+                        with(&variance, |variance| {
+                            let eps = eps as f32;
+                            batch_norm::train_forward_again(x, gamma, beta, mean, variance, n, c, h * w, eps)
+                        })
+                    })
+                })
+            })
+        });
+        make(y, [n, c, h, w])
+    }
+
     fn batch_norm_backward(
         x: FlexTensor,
         gamma: FlexTensor,
@@ -366,9 +409,66 @@ impl<B: KernelGradients> Backward<B, 3> for BatchNormBackward {
     }
 }
 
+#[derive(Debug)]
+struct ConvAgain<B> {
+    x: NodeId,
+    w: NodeId,
+    geometry: ConvGeometry,
+    backend: PhantomData<fn() -> B>,
+}
+
+impl<B: KernelGradients> RetroForward for ConvAgain<B> {
+    fn forward(&self, states: &mut BackwardStates, output: NodeId) {
+        let x = states.get_state::<FloatTensor<B>>(&self.x);
+        let w = states.get_state::<FloatTensor<B>>(&self.w);
+        states.save(output, B::k_conv(x, w, self.geometry));
+    }
+}
+
+#[derive(Debug)]
+struct BatchNormAgain<B: KernelGradients> {
+    x: NodeId,
+    gamma: NodeId,
+    beta: NodeId,
+    mean: FloatTensor<B>,
+    variance: FloatTensor<B>,
+    eps: f64,
+}
+
+impl<B: KernelGradients> RetroForward for BatchNormAgain<B> {
+    fn forward(&self, states: &mut BackwardStates, output: NodeId) {
+        let x = states.get_state::<FloatTensor<B>>(&self.x);
+        let gamma = states.get_state::<FloatTensor<B>>(&self.gamma);
+        let beta = states.get_state::<FloatTensor<B>>(&self.beta);
+        let (mean, variance) = (self.mean.clone(), self.variance.clone());
+        states.save(output, B::batch_norm_again(x, gamma, beta, mean, variance, self.eps));
+    }
+}
+
+#[derive(Debug)]
+struct SubsampleAgain<B> {
+    x: NodeId,
+    offset: usize,
+    backend: PhantomData<fn() -> B>,
+}
+
+impl<B: KernelGradients> RetroForward for SubsampleAgain<B> {
+    fn forward(&self, states: &mut BackwardStates, output: NodeId) {
+        let x = states.get_state::<FloatTensor<B>>(&self.x);
+        states.save(output, B::k_subsample(x, self.offset));
+    }
+}
+
 impl<B: KernelGradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
     fn k_conv(x: FloatTensor<Self>, w: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
-        match ConvBackward.prepare::<C>([x.node(), w.node()]).compute_bound().stateful() {
+        let prepared = ConvBackward.prepare::<Recompute>([x.node(), w.node()]);
+        let prepared = if matches!(kind(&geometry.conv), Kind::Depthwise) {
+            let again = ConvAgain::<B> { x: x.id(), w: w.id(), geometry, backend: PhantomData };
+            prepared.memory_bound().retro_forward(again).parents([&x, &w])
+        } else {
+            prepared.compute_bound()
+        };
+        match prepared.stateful() {
             OpsKind::Tracked(mut prepared) => {
                 let state = (prepared.checkpoint(&x), prepared.checkpoint(&w), geometry);
                 prepared.finish(state, B::k_conv(x.into_primitive(), w.into_primitive(), geometry))
@@ -385,22 +485,32 @@ impl<B: KernelGradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         beta: FloatTensor<Self>,
         eps: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        match BatchNormBackward.prepare::<C>([x.node(), gamma.node(), beta.node()]).compute_bound().stateful()
+        let (y, mean, variance) = {
+            let [x, gamma, beta] = [&x, &gamma, &beta].map(|t| t.primitive().clone());
+            B::k_batch_norm(x, gamma, beta, eps)
+        };
+        let again = BatchNormAgain::<B> {
+            x: x.id(),
+            gamma: gamma.id(),
+            beta: beta.id(),
+            mean: mean.clone(),
+            variance: variance.clone(),
+            eps,
+        };
+        let y = match BatchNormBackward
+            .prepare::<Recompute>([x.node(), gamma.node(), beta.node()])
+            .memory_bound()
+            .retro_forward(again)
+            .parents([&x, &gamma, &beta])
+            .stateful()
         {
             OpsKind::Tracked(mut prepared) => {
                 let (saved_x, saved_gamma) = (prepared.checkpoint(&x), prepared.checkpoint(&gamma));
-                let (y, mean, variance) =
-                    B::k_batch_norm(x.into_primitive(), gamma.into_primitive(), beta.into_primitive(), eps);
-                let state = (saved_x, saved_gamma, mean.clone(), variance.clone(), eps);
-                let y = prepared.finish(state, y);
-                (y, Self::from_inner(mean), Self::from_inner(variance))
+                prepared.finish((saved_x, saved_gamma, mean.clone(), variance.clone(), eps), y)
             }
-            OpsKind::UnTracked(prepared) => {
-                let (y, mean, variance) =
-                    B::k_batch_norm(x.into_primitive(), gamma.into_primitive(), beta.into_primitive(), eps);
-                (prepared.finish(y), Self::from_inner(mean), Self::from_inner(variance))
-            }
-        }
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        };
+        (y, Self::from_inner(mean), Self::from_inner(variance))
     }
 
     fn k_max_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self> {
@@ -425,7 +535,14 @@ impl<B: KernelGradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
 
     fn k_subsample(x: FloatTensor<Self>, offset: usize) -> FloatTensor<Self> {
         let [_, _, h, w] = x.shape().dims();
-        match SubsampleBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+        let again = SubsampleAgain::<B> { x: x.id(), offset, backend: PhantomData };
+        match SubsampleBackward
+            .prepare::<Recompute>([x.node()])
+            .memory_bound()
+            .retro_forward(again)
+            .parents([&x])
+            .stateful()
+        {
             OpsKind::Tracked(prepared) => {
                 prepared.finish(([h, w], offset), B::k_subsample(x.into_primitive(), offset))
             }
