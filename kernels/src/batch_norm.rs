@@ -65,13 +65,7 @@ pub fn train_forward_again(
 }
 
 /// Normalisation and the learned affine map as one.
-fn scale_and_shift(
-    gamma: &[f32],
-    beta: &[f32],
-    mean: &[f32],
-    var: &[f32],
-    eps: f32,
-) -> (Vec<f32>, Vec<f32>) {
+fn scale_and_shift(gamma: &[f32], beta: &[f32], mean: &[f32], var: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) {
     let c = mean.len();
     assert!(gamma.len() == c && beta.len() == c, "one gamma and beta per channel");
     let scale: Vec<f32> = gamma.iter().zip(var).map(|(gamma, var)| gamma / (var + eps).sqrt()).collect();

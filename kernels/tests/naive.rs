@@ -631,6 +631,33 @@ fn subsample_matches_naive() {
 }
 
 #[test]
+fn scaled_sums_match_naive() {
+    for (n, c, hw) in [(3, 2, 49), (5, 1, 1), (7, 33, 64), (2, 1, 5000), (0, 3, 4)] {
+        let (a, b) = (values(n * c * hw, 1), values(n * c * hw, 2));
+        let scales = [values(n, 3), values(n, 4)];
+        let scaled = |x: &[f32], scales: Option<&[f32]>| -> Vec<f64> {
+            let of = |i: usize| scales.map_or(1.0, |scales| f64::from(scales[i / (c * hw)]));
+            x.iter().enumerate().map(|(i, x)| f64::from(*x) * of(i)).collect()
+        };
+        for with in [[true, true], [true, false], [false, true], [false, false]] {
+            let scales = [0, 1].map(|i| with[i].then_some(&scales[i][..]));
+            let expected: Vec<f64> =
+                scaled(&a, scales[0]).iter().zip(scaled(&b, scales[1])).map(|(a, b)| a + b).collect();
+            everywhere(|level| {
+                let sum = elementwise::add_scaled([&a, &b], scales, n, c, hw);
+                close(&sum, &expected, level);
+                vec![sum]
+            });
+        }
+        everywhere(|level| {
+            let y = elementwise::scale(&a, &scales[0], n, c, hw);
+            close(&y, &scaled(&a, Some(&scales[0])), level);
+            vec![y]
+        });
+    }
+}
+
+#[test]
 fn elementwise_matches_naive() {
     for len in [0, 1, 7, 100, 2048, 40_003] {
         let (mut x, g) = (values(len, 1), values(len, 2));

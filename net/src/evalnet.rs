@@ -194,9 +194,8 @@ impl EvalNet {
                 tap = Some((n, map.clone()));
             }
         });
-        let auxiliary = tap.map(|(n, map)| {
-            i.scope("auxiliary", |i| self.auxiliary_head(i, self.width_after(n), &map))
-        });
+        let auxiliary =
+            tap.map(|(n, map)| i.scope("auxiliary", |i| self.auxiliary_head(i, self.width_after(n), &map)));
         (self.classify(i, &last), auxiliary)
     }
 

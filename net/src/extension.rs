@@ -22,9 +22,11 @@ use burn::backend::{
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use genas_kernels::pool::PoolShape;
+use genas_kernels::{
+    ConvShape, batch_norm, dense, depthwise, elementwise, pointwise, pool, subsample as sub,
+};
 use std::marker::PhantomData;
-
-use genas_kernels::{ConvShape, batch_norm, dense, depthwise, pointwise, pool, subsample as sub};
+use std::sync::Arc;
 
 /// Whether the kernels run on this device.
 pub(crate) fn supported(device: &Device) -> bool {
@@ -74,6 +76,14 @@ pub(crate) fn subsample(offset: usize, x: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::k_subsample(x.into_dispatch(), offset))
 }
 
+/// A factor for each image of a map; `None` is 1.
+pub(crate) type Scales = Option<Arc<[f32]>>;
+
+/// The sum of two maps of which each image has a factor.
+pub(crate) fn add_scaled([a, b]: [Tensor<4>; 2], scales: [Scales; 2]) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::k_add_scaled(a.into_dispatch(), b.into_dispatch(), scales))
+}
+
 /// A convolution and whether a ReLU stands before it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConvGeometry {
@@ -94,6 +104,7 @@ pub(crate) trait Kernels: Backend {
     fn k_max_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
     fn k_avg_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
     fn k_subsample(x: FloatTensor<Self>, offset: usize) -> FloatTensor<Self>;
+    fn k_add_scaled(a: FloatTensor<Self>, b: FloatTensor<Self>, scales: [Scales; 2]) -> FloatTensor<Self>;
 }
 
 /// Their gradients, on backends that have them.
@@ -129,6 +140,8 @@ pub(crate) trait KernelGradients: Kernels {
     fn avg_pool_backward(size: [usize; 2], g: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
     /// Gradient of the input of `size`.
     fn subsample_backward(size: [usize; 2], g: FloatTensor<Self>, offset: usize) -> FloatTensor<Self>;
+    /// Gradient of one of the maps that `k_add_scaled` adds.
+    fn scale(g: FloatTensor<Self>, scales: Scales) -> FloatTensor<Self>;
 }
 
 type FlexTensor = FloatTensor<Flex>;
@@ -231,6 +244,13 @@ impl Kernels for Flex {
         let y = with(&x, |x| sub::forward(x, n * c, h, w, offset));
         make(y, [n, c, h.div_ceil(2), w.div_ceil(2)])
     }
+
+    fn k_add_scaled(a: FlexTensor, b: FlexTensor, scales: [Scales; 2]) -> FlexTensor {
+        let [n, c, h, w] = dims4(&a);
+        let scales = scales.each_ref().map(|s| s.as_deref());
+        let y = with(&a, |a| with(&b, |b| elementwise::add_scaled([a, b], scales, n, c, h * w)));
+        make(y, [n, c, h, w])
+    }
 }
 
 impl KernelGradients for Flex {
@@ -323,6 +343,12 @@ impl KernelGradients for Flex {
         let [n, c, _, _] = dims4(&g);
         make(with(&g, |g| sub::backward(g, n * c, h, w, offset)), [n, c, h, w])
     }
+
+    fn scale(g: FlexTensor, scales: Scales) -> FlexTensor {
+        let Some(scales) = scales else { return g };
+        let [n, c, h, w] = dims4(&g);
+        make(with(&g, |g| elementwise::scale(g, &scales, n, c, h * w)), [n, c, h, w])
+    }
 }
 
 /// Backward of a one-input operation whose gradient needs its input.
@@ -365,6 +391,22 @@ impl<B: KernelGradients> Backward<B, 1> for SubsampleBackward {
         let g = gradients.consume::<B>(&ops.node);
         if let [Some(parent)] = ops.parents {
             gradients.register::<B>(parent.id, B::subsample_backward(ops.state.0, g, ops.state.1));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct AddScaledBackward;
+
+impl<B: KernelGradients> Backward<B, 2> for AddScaledBackward {
+    type State = [Scales; 2];
+
+    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let g = gradients.consume::<B>(&ops.node);
+        for (parent, scales) in ops.parents.into_iter().zip(ops.state) {
+            if let Some(parent) = parent {
+                gradients.register::<B>(parent.id, B::scale(g.clone(), scales));
+            }
         }
     }
 }
@@ -547,6 +589,18 @@ impl<B: KernelGradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
                 prepared.finish(([h, w], offset), B::k_subsample(x.into_primitive(), offset))
             }
             OpsKind::UnTracked(prepared) => prepared.finish(B::k_subsample(x.into_primitive(), offset)),
+        }
+    }
+
+    fn k_add_scaled(a: FloatTensor<Self>, b: FloatTensor<Self>, scales: [Scales; 2]) -> FloatTensor<Self> {
+        match AddScaledBackward.prepare::<C>([a.node(), b.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let y = B::k_add_scaled(a.into_primitive(), b.into_primitive(), scales.clone());
+                prepared.finish(scales, y)
+            }
+            OpsKind::UnTracked(prepared) => {
+                prepared.finish(B::k_add_scaled(a.into_primitive(), b.into_primitive(), scales))
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The interpreter that computes with burn: training, batch statistics, inference.
 
-use crate::extension;
+use crate::extension::{self, Scales};
 use crate::interpreter::Interpreter;
 use crate::layer::{BatchNorm, Conv, Linear, Pool};
 use crate::layout::Scope;
@@ -43,10 +43,11 @@ pub struct BatchStats {
     pub variance: Vec<f32>,
 }
 
-/// A feature map `[n, c, h, w]`, perhaps with a ReLU that its consumer applies.
+/// A feature map `[n, c, h, w]`, perhaps with a factor for each image (drop path) or a ReLU that its consumer applies.
 #[derive(Clone, Debug)]
 pub struct Feature {
     tensor: Tensor<4>,
+    scales: Scales,
     rectify: bool,
 }
 
@@ -58,13 +59,23 @@ impl Feature {
 
     /// The map as a tensor.
     pub fn tensor(self) -> Tensor<4> {
-        if self.rectify { activation::relu(self.tensor) } else { self.tensor }
+        let rectify = self.rectify;
+        let tensor = self.unrectified();
+        if rectify { activation::relu(tensor) } else { tensor }
+    }
+
+    /// The map as a tensor to which the ReLU, if it has one, is not applied.
+    fn unrectified(self) -> Tensor<4> {
+        let Some(scales) = self.scales else { return self.tensor };
+        let data = TensorData::new(scales.to_vec(), [scales.len(), 1, 1, 1]);
+        let device = self.tensor.device();
+        self.tensor * Tensor::from_data(data, &device)
     }
 }
 
 impl From<Tensor<4>> for Feature {
     fn from(tensor: Tensor<4>) -> Self {
-        Self { tensor, rectify: false }
+        Self { tensor, scales: None, rectify: false }
     }
 }
 
@@ -146,6 +157,15 @@ impl<'a> Tensors<'a> {
         }
     }
 
+    fn add(&self, a: Feature, b: Feature) -> Feature {
+        let scaled = a.scales.is_some() || b.scales.is_some();
+        if !self.kernels || !scaled || a.rectify || b.rectify {
+            // Without factors burn's addition is faster: it writes into the first map.
+            return (a.tensor() + b.tensor()).into();
+        }
+        extension::add_scaled([a.tensor, b.tensor], [a.scales, b.scales]).into()
+    }
+
     fn position(&self, name: &str) -> usize {
         let name = self.scope.join(name);
         self.weights
@@ -209,7 +229,7 @@ impl Interpreter for Tensors<'_> {
     fn conv(&mut self, name: &str, conv: &Conv, x: &Feature) -> Feature {
         let weight = self.four(&format!("{name}.weight"));
         if self.kernels && extension::conv_supported(conv) {
-            return extension::conv(conv, x.tensor.clone(), weight, x.rectify).into();
+            return extension::conv(conv, x.clone().unrectified(), weight, x.rectify).into();
         }
         let options = ConvOptions::new(conv.stride, conv.padding, [conv.dilation; 2], conv.groups);
         conv2d(x.clone().tensor(), weight, None, options).into()
@@ -240,7 +260,7 @@ impl Interpreter for Tensors<'_> {
     }
 
     fn relu(&mut self, x: &Feature) -> Feature {
-        Feature { tensor: x.tensor.clone(), rectify: true }
+        Feature { rectify: true, ..x.clone() }
     }
 
     fn max_pool(&mut self, pool: &Pool, x: &Feature) -> Feature {
@@ -261,9 +281,9 @@ impl Interpreter for Tensors<'_> {
     }
 
     fn sum(&mut self, xs: &[Feature]) -> Feature {
-        let mut tensors = xs.iter().map(|x| x.clone().tensor());
-        let first = tensors.next().expect("a sum has terms");
-        tensors.fold(first, |a, b| a + b).into()
+        let mut terms = xs.iter().cloned();
+        let first = terms.next().expect("a sum has terms");
+        terms.fold(first, |a, b| self.add(a, b))
     }
 
     fn concat(&mut self, xs: &[Feature]) -> Feature {
@@ -274,9 +294,10 @@ impl Interpreter for Tensors<'_> {
         let (w1, w2) = (self.four("conv_1.weight"), self.four("conv_2.weight"));
         if self.kernels {
             // Each half is a 1x1 convolution of every second pixel, from offset 0 and 1.
+            let map = x.clone().unrectified();
             let half = |offset, w: Tensor<4>| {
                 let conv = Conv::pointwise(c_in, w.dims()[0]);
-                extension::conv(&conv, extension::subsample(offset, x.tensor.clone()), w, x.rectify)
+                extension::conv(&conv, extension::subsample(offset, map.clone()), w, x.rectify)
             };
             return Tensor::cat(vec![half(0, w1), half(1, w2)], 1).into();
         }
@@ -307,8 +328,7 @@ impl Interpreter for Tensors<'_> {
         let keep = 1.0 - *drop_path;
         let x = x.tensor();
         let n = x.dims()[0];
-        let mask = (0..n).map(|_| if rng.random_bool(keep) { (1.0 / keep) as f32 } else { 0.0 }).collect();
-        let mask = Tensor::from_data(TensorData::new(mask, [n, 1, 1, 1]), &self.device);
-        (x * mask).into()
+        let scales = (0..n).map(|_| if rng.random_bool(keep) { (1.0 / keep) as f32 } else { 0.0 }).collect();
+        Feature { tensor: x, scales: Some(scales), rectify: false }
     }
 }
