@@ -49,7 +49,8 @@ impl Net {
         let mut rng = Streams::new(7).rng("test/images", 1);
         let pixels = (0..BATCH * 3 * h * w).map(|_| rng.random_range(-2.0..2.0)).collect();
         let x = Feature::from_values(pixels, [BATCH, 3, h, w], &device);
-        let mode = Mode::Train { drop_path: 0.0, rng: Box::new(rng) };
+        let drop_path = if matches!(self, Net::Eval(_)) { 0.2 } else { 0.0 };
+        let mode = Mode::Train { drop_path, rng: Box::new(rng) };
         let mut i = Tensors::new(weights, device, mode);
         if !kernels {
             i = i.with_burn_operations();
