@@ -4,7 +4,7 @@
 //! times slower than PyTorch; these operations replace them there. Other devices use burn's own.
 //!
 //! The backward pass needs the operations' inputs, and those fill the memory of a training step. What is cheap to compute
-//! again from what is kept anyway is not kept: the outputs of BatchNorm, of depthwise convolutions and of subsampling.
+//! again from what is kept anyway is not kept: the outputs of BatchNorm, of depthwise 3x3 convolutions and of subsampling.
 //! They are memory-bound operations in burn's words, whatever its own strategy is; what is computed again has the same
 //! bits.
 
@@ -504,7 +504,9 @@ impl<B: KernelGradients> RetroForward for SubsampleAgain<B> {
 impl<B: KernelGradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
     fn k_conv(x: FloatTensor<Self>, w: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
         let prepared = ConvBackward.prepare::<Recompute>([x.node(), w.node()]);
-        let prepared = if matches!(kind(&geometry.conv), Kind::Depthwise) {
+        // 5x5 too would save 11 % more of a step's memory (C = 36, 20 cells) for 7 % of its processor time.
+        let cheap = matches!(kind(&geometry.conv), Kind::Depthwise) && geometry.conv.kernel == [3, 3];
+        let prepared = if cheap {
             let again = ConvAgain::<B> { x: x.id(), w: w.id(), geometry, backend: PhantomData };
             prepared.memory_bound().retro_forward(again).parents([&x, &w])
         } else {
