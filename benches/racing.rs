@@ -124,7 +124,7 @@ fn replay(run: &str, file: &str, orders: u64, set: &[&str]) -> Result<()> {
     let bytes = std::fs::read(file).with_context(|| file.to_owned())?;
     let values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
     let row = 1 + columns * images;
-    ensure!(values.len() % row == 0, "{file}: not recorded with these settings");
+    ensure!(values.len().is_multiple_of(row), "{file}: not recorded with these settings");
     let (mut generations, mut candidates) = (Vec::<Vec<u64>>::new(), Vec::new());
     for (n, row) in values.chunks_exact(row).enumerate() {
         generations.resize_with(generations.len().max(row[0] as usize + 1), Vec::new);

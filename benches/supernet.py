@@ -26,7 +26,7 @@ import torch.nn.functional as F
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "net/tests"))
 from torch_supernet import FIRST_EDGE, forward  # noqa: E402
 
-C, CLASSES, BATCH, IMAGES, THREADS = 16, 10, 64, 640, 2
+C, CLASSES, BATCH, IMAGES, THREADS = 16, 10, 64, 5120, 2
 SIGMAS = [1e-3, 3e-3, 6e-3]
 
 

@@ -55,6 +55,7 @@ pub fn find(ctx: &Ctx, args: &SearchArgs) -> Result<SearchResult> {
         config.racing.enabled = true;
         config.metric.common_random_numbers = true;
     }
+    config.check().map_err(anyhow::Error::msg)?;
     let halves = read_halves(&config, &args.run.data)?;
     // What can fail at once does so before the run directory is taken.
     check_images(&config, Some(&halves))?;

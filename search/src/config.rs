@@ -446,6 +446,9 @@ impl Config {
                         image by image, under the same noise"
                 .into());
         }
+        if r.enabled && !self.metric.name.needs_data() {
+            return Err(format!("racing saves images, and the metric {} measures none", self.metric.name));
+        }
         if !(r.standard_errors > 0.0 && r.standard_errors.is_finite()) {
             return Err(format!("racing.standard-errors is {}, but must be positive", r.standard_errors));
         }
@@ -505,6 +508,8 @@ mod tests {
         let error = |text: &str, set: &[&str]| {
             Config::parse(text, &set.iter().map(|s| s.to_string()).collect::<Vec<_>>()).unwrap_err()
         };
+        assert!(error("[racing]\nenabled = true", &[]).contains("common-random-numbers"));
+        assert!(error("", &["racing.first-images=20"]).contains("at least 100"));
         assert!(error("epocs = 3", &[]).contains("epocs"));
         assert!(error("[metric]\nsigmas = [2e-3, 1e-3]", &[]).contains("strictly increasing"));
         assert!(error("[supernet]\nchannels = 15", &[]).contains("even"));
