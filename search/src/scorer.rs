@@ -231,7 +231,7 @@ enum Engine {
 }
 
 impl Prepared<'_> {
-    /// The metric's columns ([`MetricConfig::column`]) for the validation images at `positions`: one value per image
+    /// The metric's columns ([`crate::config::MetricConfig::column`]) for the validation images at `positions`: one value per image
     /// in each.
     pub fn measure(&mut self, positions: &[usize]) -> Result<Vec<Vec<f64>>, SearchError> {
         let Self { scorer, images, candidate, passes } = self;
