@@ -310,7 +310,7 @@ impl<'a> Candidates<'a> {
         runner: &mut Runner<'a>,
     ) -> Result<Columns, SearchError> {
         let positions = &self.order[range];
-        let mut prepared = match runner.prepared.take() {
+        let prepared = match runner.prepared.take() {
             Some(prepared) => prepared,
             None => self.scorer.prepare(&runner.candidate, index)?,
         };

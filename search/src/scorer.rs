@@ -155,11 +155,11 @@ impl Scorer {
         let mut noisy = noisy.into_iter().flatten();
         let passes = (0..metric.columns())
             .map(|n| match metric.column(n) {
-                Column::Hit => self.engine(candidate, weights.clone()),
+                Column::Hit => weights.clone(),
                 // One for each noise level, in order.
-                Column::Loss(_) => self.engine(candidate, noisy.next().unwrap_or_else(|| weights.clone())),
+                Column::Loss(_) => noisy.next().unwrap_or_else(|| weights.clone()),
             })
-            .collect::<Result<_, _>>()?;
+            .collect();
         Ok(Prepared { scorer: self, images, candidate: *candidate, passes })
     }
 
@@ -191,26 +191,6 @@ impl Scorer {
         }
         Ok(weights)
     }
-
-    /// What will compute the logits of a candidate with these weights.
-    fn engine(&self, candidate: &Candidate, weights: Weights) -> Result<Engine, SearchError> {
-        let Some(images) = &self.images else { return Ok(Engine::Burn(weights)) };
-        let [h, w] = images.size;
-        match self.config.metric.scorer {
-            ScorerKind::Burn => Ok(Engine::Burn(weights)),
-            ScorerKind::Ort => {
-                let options = GraphOptions {
-                    batch: Dim::dynamic("batch"),
-                    width: Dim::Fixed(w),
-                    ..GraphOptions::scoring(CHUNK, h)
-                };
-                let model = supernet_model(&self.net, candidate, &weights, &options)?;
-                let session =
-                    SessionOptions { provider: self.provider, intra_threads: 1, ..Default::default() };
-                Ok(Engine::Ort(Session::from_bytes(&model, &session)?))
-            }
-        }
-    }
 }
 
 /// A recalibrated candidate, ready to be measured on any images.
@@ -219,57 +199,50 @@ pub struct Prepared<'a> {
     scorer: &'a Scorer,
     images: &'a Images,
     candidate: Candidate,
-    /// One engine for each column of the metric.
-    passes: Vec<Engine>,
-}
-
-/// Computes the logits of a candidate with fixed weights.
-#[derive(Debug)]
-enum Engine {
-    Ort(Session),
-    Burn(Weights),
+    /// The weights of each column of the metric. Not sessions: one holds some 20 MB, and a race keeps a generation.
+    passes: Vec<Weights>,
 }
 
 impl Prepared<'_> {
-    /// The metric's columns ([`crate::config::MetricConfig::column`]) for the validation images at `positions`: one value per image
-    /// in each.
-    pub fn measure(&mut self, positions: &[usize]) -> Result<Vec<Vec<f64>>, SearchError> {
-        let Self { scorer, images, candidate, passes } = self;
-        let classes = scorer.net.classes;
-        let labels: Vec<i64> = positions.iter().map(|&p| images.labels[p]).collect();
-        let mut columns = Vec::with_capacity(passes.len());
-        for (n, engine) in passes.iter_mut().enumerate() {
-            let logits = engine.logits(scorer, candidate, images, positions)?;
-            columns.push(match scorer.config.metric.column(n) {
+    /// The metric's columns ([`crate::config::MetricConfig::column`]) for the validation images at `positions`: one
+    /// value per image in each.
+    pub fn measure(&self, positions: &[usize]) -> Result<Vec<Vec<f64>>, SearchError> {
+        let (classes, metric) = (self.scorer.net.classes, &self.scorer.config.metric);
+        let labels: Vec<i64> = positions.iter().map(|&p| self.images.labels[p]).collect();
+        let column = |(n, weights): (usize, &Weights)| {
+            let logits = self.logits(weights, positions)?;
+            Ok(match metric.column(n) {
                 Column::Hit => hits(&logits, classes, &labels),
                 Column::Loss(_) => cross_entropy_per_sample(&logits, classes, &labels),
-            });
-        }
-        Ok(columns)
+            })
+        };
+        self.passes.iter().enumerate().map(column).collect()
     }
-}
 
-impl Engine {
     /// Logits of the images at `positions`, row by row.
-    fn logits(
-        &mut self,
-        scorer: &Scorer,
-        candidate: &Candidate,
-        images: &Images,
-        positions: &[usize],
-    ) -> Result<Vec<f32>, SearchError> {
+    fn logits(&self, weights: &Weights, positions: &[usize]) -> Result<Vec<f32>, SearchError> {
+        let Self { scorer, images, candidate, .. } = self;
         let [h, w] = images.size;
         let chunks = positions.chunks(CHUNK).map(|chunk| (images.gather(chunk), [chunk.len(), 3, h, w]));
         let mut logits = Vec::with_capacity(positions.len() * scorer.net.classes);
-        match self {
-            Self::Ort(session) => {
+        match scorer.config.metric.scorer {
+            ScorerKind::Ort => {
+                let options = GraphOptions {
+                    batch: Dim::dynamic("batch"),
+                    width: Dim::Fixed(w),
+                    ..GraphOptions::scoring(CHUNK, h)
+                };
+                let model = supernet_model(&scorer.net, candidate, weights, &options)?;
+                let session =
+                    SessionOptions { provider: scorer.provider, intra_threads: 1, ..Default::default() };
+                let mut session = Session::from_bytes(&model, &session)?;
                 let mut out = Vec::new();
                 for (pixels, shape) in chunks {
                     session.run_f32_into(&pixels, &shape, &mut out)?;
                     logits.extend_from_slice(&out);
                 }
             }
-            Self::Burn(weights) => {
+            ScorerKind::Burn => {
                 let mut i = Tensors::new(weights, scorer.devices.plain(), Mode::Inference);
                 for (pixels, shape) in chunks {
                     let x = Feature::from_values(pixels.into_owned(), shape, i.device());
