@@ -136,7 +136,9 @@ impl<F: Field> Race<F> {
         let work: Vec<_> = standings.iter().map(|&(index, images, _)| (index, 0..images)).collect();
         self.measure(work)?;
         for &(index, ..) in standings.iter().filter(|s| s.2) {
-            self.join_panel(index);
+            if self.holds(index) {
+                self.join_panel(index);
+            }
         }
         Ok(())
     }
@@ -156,13 +158,10 @@ impl<F: Field> Race<F> {
         let undecided = loop {
             self.estimate(&running);
             running.sort_by(|a, b| self.score(*b).total_cmp(&self.score(*a)).then(a.cmp(b)));
-            let open = self.open(&running, places);
-            let mut rank = 0;
-            running.retain(|i| {
-                rank += 1;
-                rank <= places || open.contains(i)
-            });
-            let work = self.next(&open, limit);
+            let (open, candidates) = self.open(&running, places);
+            let stays = |(rank, i): &(usize, u64)| *rank < places || open.contains(i);
+            running = running.into_iter().enumerate().filter(stays).map(|(_, i)| i).collect();
+            let work = self.next(&candidates, limit);
             if work.is_empty() {
                 break open;
             }
@@ -187,9 +186,13 @@ impl<F: Field> Race<F> {
 
     /// Measures a contestant that is still here on all images.
     pub fn complete(&mut self, index: u64) -> Result<Standing, F::Error> {
-        let seen = self.contestants.get(&index).map_or(0, |c| c.seen);
-        self.measure(vec![(index, seen..self.field.images())])?;
-        self.estimate(&[index]);
+        let (seen, all) = (self.contestants.get(&index).map_or(0, |c| c.seen), self.field.images());
+        if seen < all {
+            self.measure(vec![(index, seen..all)])?;
+        }
+        if self.holds(index) {
+            self.estimate(&[index]);
+        }
         Ok(self.standing(index, &[index], &[]))
     }
 
@@ -227,12 +230,12 @@ impl<F: Field> Race<F> {
         self.contestants[&index].estimate.score
     }
 
-    /// Contestants whose place is open, nearest to the boundary first. One is out if as many as there are places
-    /// certainly beat it, and in if it certainly beats all but those: a comparison with the one on the boundary would
-    /// trust that one's estimate, and the best of many estimates are too good.
-    fn open(&self, ranked: &[u64], places: usize) -> Vec<u64> {
+    /// Contestants whose place is open, and whose measurement would tell, nearest to the boundary first. One is out if
+    /// as many as there are places certainly beat it, and in if it certainly beats all but those: a comparison with
+    /// the one on the boundary would trust that one's estimate, and the best of many estimates are too good.
+    fn open(&self, ranked: &[u64], places: usize) -> (Vec<u64>, Vec<u64>) {
         let Some((&inside, &outside)) = ranked.get(places.wrapping_sub(1)).zip(ranked.get(places)) else {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         };
         let mut beaten_by = vec![0; ranked.len()];
         let mut beats = vec![0; ranked.len()];
@@ -249,18 +252,20 @@ impl<F: Field> Race<F> {
             }
         }
         let open = |c: &usize| beaten_by[*c] < places && beats[*c] < ranked.len() - places;
-        let mut open: Vec<usize> = (0..ranked.len()).filter(open).collect();
+        let open: Vec<usize> = (0..ranked.len()).filter(open).collect();
         let partial = |c: &usize| self.contestants[&ranked[*c]].seen < self.field.images();
-        if !open.iter().any(partial) {
+        let mut next: Vec<usize> = open.iter().copied().filter(partial).collect();
+        if next.is_empty() {
             // Complete themselves; what is in doubt is their rivals, though those are sure of their own places.
-            open = open.iter().flat_map(|c| doubts[*c].iter().copied()).filter(partial).collect();
-            open.sort_unstable();
-            open.dedup();
+            next = open.iter().flat_map(|c| doubts[*c].iter().copied()).filter(partial).collect();
+            next.sort_unstable();
+            next.dedup();
         }
         let boundary = (self.score(inside) + self.score(outside)) / 2.0;
         let distance = |c: &usize| (self.score(ranked[*c]) - boundary).abs();
-        open.sort_by(|a, b| distance(a).total_cmp(&distance(b)).then(a.cmp(b)));
-        open.into_iter().map(|c| ranked[c]).collect()
+        next.sort_by(|a, b| distance(a).total_cmp(&distance(b)).then(a.cmp(b)));
+        let names = |of: Vec<usize>| of.into_iter().map(|c| ranked[c]).collect();
+        (names(open), names(next))
     }
 
     /// Standard error of the difference of two estimated scores. The first images of one are among those of the
@@ -276,17 +281,17 @@ impl<F: Field> Race<F> {
         variance.max(0.0).sqrt()
     }
 
-    /// Who is measured next: of the open ones those that saw least, each on as many images again; the first of them
-    /// if not all can be had.
-    fn next(&self, open: &[u64], limit: u64) -> Vec<(u64, Range<usize>)> {
+    /// Who is measured next: of these those that saw least, each on as many images again; the first of them if not all
+    /// can be had.
+    fn next(&self, candidates: &[u64], limit: u64) -> Vec<(u64, Range<usize>)> {
         let all = self.field.images();
         let seen = |index: &u64| self.contestants[index].seen;
-        let Some(least) = open.iter().map(seen).filter(|n| *n < all).min() else {
+        let Some(least) = candidates.iter().map(seen).min() else {
             return Vec::new();
         };
         let end = (2 * least).min(all);
         let affordable = limit.saturating_sub(self.measured) / (end - least) as u64;
-        let work = open.iter().filter(|i| seen(i) == least).take(affordable as usize);
+        let work = candidates.iter().filter(|i| seen(i) == least).take(affordable as usize);
         work.map(|i| (*i, least..end)).collect()
     }
 

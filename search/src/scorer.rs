@@ -151,15 +151,14 @@ impl Scorer {
         };
         let draw = if metric.common_random_numbers { 0 } else { index };
         let weights = self.recalibrated(candidate, images, draw)?;
-        let noisy = metric.name.needs_flatness().then(|| perturbed(&weights, metric, &self.streams, draw));
-        let mut noisy = noisy.into_iter().flatten();
-        let passes = (0..metric.columns())
-            .map(|n| match metric.column(n) {
-                Column::Hit => weights.clone(),
-                // One for each noise level, in order.
-                Column::Loss(_) => noisy.next().unwrap_or_else(|| weights.clone()),
-            })
-            .collect();
+        // In the order of the metric's columns.
+        let mut passes = Vec::new();
+        if metric.name.needs_accuracy() {
+            passes.push(weights.clone());
+        }
+        if metric.name.needs_flatness() {
+            passes.extend(perturbed(&weights, metric, &self.streams, draw));
+        }
         Ok(Prepared { scorer: self, images, candidate: *candidate, passes })
     }
 
