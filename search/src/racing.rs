@@ -20,6 +20,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// What racing saved and how certain its choices are.
@@ -65,7 +66,16 @@ impl<'a> Racing<'a> {
     ) -> Self {
         let mut order: Vec<usize> = (0..scorer.n_images()).collect();
         order.shuffle(&mut streams(config).rng("racing/images", 0));
-        let field = Candidates { scorer, config, order, runners: BTreeMap::new(), observer };
+        let field = Candidates {
+            scorer,
+            config,
+            order,
+            runners: BTreeMap::new(),
+            observer,
+            phase: String::new(),
+            known: 0,
+            fresh: AtomicU64::new(0),
+        };
         let race = Race::new(field, &config.racing);
         Self { config, journal, net, settings, race, lines: BTreeMap::new(), restored: false }
     }
@@ -170,14 +180,18 @@ impl<'a> Racing<'a> {
         Ok(kept)
     }
 
-    fn progress(&self, raced_in: usize, best: Option<&Ranked>) {
+    fn phase(&self, raced_in: usize) -> String {
         let generations = self.config.evolution.generations;
-        let best = best.map_or(f64::NEG_INFINITY, |r| r.score);
-        let share = 100.0 * self.report().share;
-        let phase = match raced_in < generations {
+        match raced_in < generations {
             true => format!("generation {}/{generations}", raced_in + 1),
             false => "final".to_owned(),
-        };
+        }
+    }
+
+    fn progress(&self, raced_in: usize, best: Option<&Ranked>) {
+        let best = best.map_or(f64::NEG_INFINITY, |r| r.score);
+        let share = 100.0 * self.report().share;
+        let phase = self.phase(raced_in);
         let note = format!("{phase} best {best:.6} {share:.1} % of the images");
         self.race.field.observer.advance(self.lines.len() as u64, &note);
     }
@@ -190,8 +204,11 @@ impl<'a> Racing<'a> {
         budget: u64,
         complete_best: bool,
     ) -> Result<Vec<Line>, SearchError> {
+        let (phase, known) = (self.phase(raced_in), self.lines.len() as u64);
+        let field = &mut self.race.field;
+        (field.phase, field.known, field.fresh) = (phase, known, AtomicU64::new(0));
         for task in pool {
-            self.race.field.enter(task);
+            field.enter(task);
         }
         if !self.restored {
             // What an earlier run had measured of those that still count is measured again.
@@ -267,6 +284,12 @@ struct Candidates<'a> {
     order: Vec<usize>,
     runners: BTreeMap<u64, Runner<'a>>,
     observer: &'a dyn Observer,
+    /// The race that is under way, for the user.
+    phase: String,
+    /// Candidates that have lines: those of later indices are new.
+    known: u64,
+    /// New candidates that were measured.
+    fresh: AtomicU64,
 }
 
 /// A candidate of a race.
@@ -348,6 +371,10 @@ impl<'a> Field for Candidates<'a> {
             let attempt = |runner: &mut Runner<'a>| this.measure_one(index, range.clone(), runner);
             let columns = attempt(&mut runner).or_else(|_| attempt(&mut runner));
             runner.seconds += clock.elapsed().as_secs_f64();
+            let fresh = u64::from(range.start == 0 && index >= this.known);
+            let done = this.known + this.fresh.fetch_add(fresh, Ordering::Relaxed) + fresh;
+            let (phase, racing, image) = (&this.phase, work.len(), range.end);
+            this.observer.advance(done, &format!("{phase} {racing} candidates to image {image}"));
             let columns = columns.map_err(|e| runner.failure = Some(e.to_string())).ok();
             Ok(Some((index, runner, columns)))
         };
