@@ -372,13 +372,20 @@ pub struct ScoreArgs {
     pub set: Vec<String>,
 }
 
-/// Trains a found cell from scratch
+/// Trains a found cell from scratch, or fine-tunes a trained model on your own images
+///
+/// With --network imagenet and no --config, the recipe is the preset `imagenet` (PC-DARTS); `imagenet-genas` is the one
+/// of the released GeNAS code. Photos are streamed from disk: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg, or
+/// WebDataset shards, DIR/train*.tar and DIR/val*.tar. RUN/retrain gets best.safetensors (best top-1),
+/// final.safetensors, training.csv and, for TensorBoard, tensorboard/.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
   genas retrain --config darts-cifar10 --data cifar-10-batches-bin --out runs/a --network cifar
-  genas retrain --cell GENAS_FLATNESS_CIFAR10 --config darts-cifar10 \\
-      --data cifar-10-batches-bin --out runs/genas --network cifar --channels 36")]
+  genas retrain --cell GENAS_FLATNESS_CIFAR100 --network imagenet --target-flops 600M \\
+      --data imagenet --out runs/imagenet
+  genas retrain --fine-tune model.onnx --data my-photos --out runs/mine
+  genas export --onnx mine.onnx --run runs/mine")]
 pub struct RetrainArgs {
     /// A name of the zoo, 28 integers, any written form of a genotype, or a file with one
     /// [default: the genotype that the run found]
@@ -387,10 +394,15 @@ pub struct RetrainArgs {
     /// The run whose genotype is trained [default: --out]
     #[arg(long, value_name = "RUN", conflicts_with = "cell")]
     pub run: Option<PathBuf>,
+    /// A trained model to go on from, .onnx of genas (BatchNorm not folded) or .safetensors: its network, image size
+    /// and normalisation are kept, its classifier too if the classes are the same
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["cell", "run", "network", "channels", "layers", "target_flops"])]
+    pub fine_tune: Option<PathBuf>,
     /// The network
-    #[arg(long, value_enum)]
-    pub network: NetworkArg,
-    /// Settings, a file or a preset, where they are not the run's
+    #[arg(long, value_enum, required_unless_present = "fine_tune")]
+    pub network: Option<NetworkArg>,
+    /// Settings, a file or a preset [default: of an unfinished training its own; else the preset imagenet or
+    /// fine-tune, or for the CIFAR network the run's]
     #[arg(long, value_name = "FILE|PRESET")]
     pub config: Option<PathBuf>,
     /// The data set

@@ -13,6 +13,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// Time between two lines where there is no terminal.
 const INTERVAL: Duration = Duration::from_secs(10);
 const TEMPLATE: &str = "{prefix} [{bar:30}] {pos}/{len}  {msg}  {elapsed} ETA {eta}";
+/// With a dashboard: its lines stand in the message.
+const DASHBOARD: &str = "{prefix} [{bar:30}] {pos}/{len}  {elapsed} ETA {eta}\n{msg}";
 const INTERRUPTED: i32 = 130;
 
 /// Set by the first Ctrl-C of a resumable verb.
@@ -36,6 +38,8 @@ struct Phase {
     started: Instant,
     last_line: Option<Instant>,
     bar: Option<ProgressBar>,
+    /// The bar's message is a dashboard, and notes are not shown.
+    dashboard: bool,
 }
 
 impl Progress {
@@ -100,8 +104,15 @@ impl Observer for Progress {
             bar
         });
         let started = Instant::now();
-        *self.phase() =
-            Some(Phase { name: name.to_owned(), total, before: done, started, last_line: None, bar });
+        *self.phase() = Some(Phase {
+            name: name.to_owned(),
+            total,
+            before: done,
+            started,
+            last_line: None,
+            bar,
+            dashboard: false,
+        });
     }
 
     fn advance(&self, done: u64, note: &str) {
@@ -109,13 +120,26 @@ impl Observer for Progress {
         let Some(phase) = phase.as_mut() else { return };
         if let Some(bar) = &phase.bar {
             bar.set_position(done);
-            if !note.is_empty() {
+            if !note.is_empty() && !phase.dashboard {
                 bar.set_message(note.to_owned());
             }
         } else if !self.quiet && phase.last_line.unwrap_or(phase.started).elapsed() >= INTERVAL {
             phase.last_line = Some(Instant::now());
             let _ = writeln!(io::stderr(), "{}", phase.line(done, note));
         }
+    }
+
+    fn dashboard(&self, lines: &[String]) {
+        let mut phase = self.phase();
+        let Some(phase) = phase.as_mut() else { return };
+        let Some(bar) = &phase.bar else { return };
+        if !phase.dashboard
+            && let Ok(style) = ProgressStyle::with_template(DASHBOARD)
+        {
+            bar.set_style(style.progress_chars("=> "));
+            phase.dashboard = true;
+        }
+        bar.set_message(lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"));
     }
 
     fn end(&self) {
@@ -176,6 +200,7 @@ mod tests {
             started,
             last_line: None,
             bar: None,
+            dashboard: false,
         };
         assert_eq!(phase.line(50, "loss 1.2"), "supernet 50/100 (50%)  loss 1.2  ETA 1m40s");
         assert_eq!(phase.line(40, ""), "supernet 40/100 (40%)");

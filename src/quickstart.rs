@@ -8,7 +8,7 @@ use genas_data::shapes::{Scale, write_shapes};
 use genas_export::{GraphOptions, export_classifier};
 use genas_runtime::Session;
 use genas_search::RunDir;
-use genas_search::retrain::retrain;
+use genas_search::retrain::{Retraining, Start};
 use genas_search::search::search;
 use genas_search::supernet::{read_halves, streams, train};
 use genas_transfer::{EvalSet, EvaluateOptions, evaluate};
@@ -41,8 +41,16 @@ pub fn run(ctx: &Ctx, args: &QuickstartArgs) -> Result<()> {
     let search_seconds = searched.elapsed().as_secs_f64();
     let directory = run.root().join("retrain");
     let kind = genas_net::NetworkKind::Cifar;
-    let genotype = found.genotype.clone();
-    retrain(&directory, genotype, kind, &config, cifar, &devices, args.resume, &ctx.observer)?;
+    let retraining = Retraining {
+        directory: &directory,
+        start: Start::Cell(found.genotype.clone(), kind),
+        config: &config,
+        data: cifar,
+        devices: &devices,
+        resume: args.resume,
+        observer: &ctx.observer,
+    };
+    retraining.run()?;
     let onnx = run.root().join("export/model.onnx");
     std::fs::create_dir_all(run.root().join("export")).with_context(|| onnx.display().to_string())?;
     let trained = weights::read(&run.retrained())?;

@@ -1,16 +1,19 @@
 //! `genas retrain`.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
 use genas_net::NetworkKind;
-use genas_search::retrain::{RetrainResult, retrain};
+use genas_search::Observer;
+use genas_search::retrain::{Pretrained, RetrainResult, Retraining, Start};
 use genas_search::{Config, RunDir};
 
 use crate::args::RetrainArgs;
-use crate::cell;
 use crate::context::Ctx;
 use crate::cost::width_for;
 use crate::output::fields;
-use crate::supernet::config;
+use crate::supernet::{config, seeded};
+use crate::{cell, presets, weights};
 
 pub fn run(ctx: &Ctx, args: &RetrainArgs) -> Result<()> {
     let result = train(ctx, args)?;
@@ -19,26 +22,58 @@ pub fn run(ctx: &Ctx, args: &RetrainArgs) -> Result<()> {
 
 /// The result for people.
 pub fn text(result: &RetrainResult) -> String {
-    fields(&[
+    let mut rows = vec![
         ("top-1", format!("{:.2} % (chance {:.2} %)", 100.0 * result.top1, 100.0 * result.chance)),
         ("top-5", format!("{:.2} %", 100.0 * result.top5)),
         ("epochs", result.epochs.to_string()),
         ("weights", result.weights.display().to_string()),
-    ])
+    ];
+    if let Some(best) = &result.best {
+        let text =
+            format!("{:.2} % after epoch {}, {}", 100.0 * best.top1, best.epoch, best.weights.display());
+        rows.push(("best top-1", text));
+    }
+    if result.skipped_images > 0 {
+        rows.push(("left out", format!("{} images that could not be read", result.skipped_images)));
+    }
+    fields(&rows)
 }
 
-/// Trains the cell that `args` names.
-pub fn train(ctx: &Ctx, args: &RetrainArgs) -> Result<RetrainResult> {
+/// Trains what `args` names.
+fn train(ctx: &Ctx, args: &RetrainArgs) -> Result<RetrainResult> {
+    let directory = args.out.join("retrain");
+    let (start, settings) = match &args.fine_tune {
+        Some(model) => fine_tuning(ctx, args, &directory, model)?,
+        None => from_scratch(ctx, args, &directory)?,
+    };
+    let devices = ctx.devices()?;
+    let _lock = genas_search::run::lock(&args.out)?;
+    let retraining = Retraining {
+        directory: &directory,
+        start,
+        config: &settings,
+        data: &args.data,
+        devices: &devices,
+        resume: args.resume,
+        observer: &ctx.observer,
+    };
+    Ok(retraining.run()?)
+}
+
+/// A cell, and settings for it.
+fn from_scratch(ctx: &Ctx, args: &RetrainArgs, directory: &Path) -> Result<(Start, Config)> {
+    let network = args.network.context("give --network or --fine-tune")?;
+    let kind: NetworkKind = network.into();
     let source = args.run.as_ref().unwrap_or(&args.out);
-    let mut settings: Config = match &args.config {
-        Some(path) => config(ctx, path, &args.set)?,
-        None => RunDir::existing(source, &args.set)?.1,
+    let mut settings = match given(ctx, args, directory)? {
+        Some(settings) => settings,
+        None if kind == NetworkKind::ImageNet => preset(ctx, args, "imagenet")?,
+        None => seeded(ctx, RunDir::existing(source, &args.set)?.1),
     };
     let genotype = match &args.cell {
         Some(text) => cell::resolve(text)?,
         None => cell::read(&source.join("genotype.json"))?,
     };
-    let kind: NetworkKind = args.network.into();
     settings.retrain.layers = args.layers.unwrap_or(settings.retrain.layers);
     settings.retrain.channels = args.channels.unwrap_or(settings.retrain.channels);
     if let Some(target) = args.target_flops {
@@ -46,8 +81,43 @@ pub fn train(ctx: &Ctx, args: &RetrainArgs) -> Result<RetrainResult> {
         settings.retrain.channels = width_for(&genotype, kind, settings.retrain.layers, classes, target);
         ctx.detail(&format!("width for {target} FLOPs: {}", settings.retrain.channels));
     }
-    let devices = ctx.devices()?;
-    let directory = args.out.join("retrain");
-    let _lock = genas_search::run::lock(&args.out)?;
-    Ok(retrain(&directory, genotype, kind, &settings, &args.data, &devices, args.resume, &ctx.observer)?)
+    Ok((Start::Cell(genotype, kind), settings))
+}
+
+/// A trained model, and settings that keep its network and what its images look like.
+fn fine_tuning(ctx: &Ctx, args: &RetrainArgs, directory: &Path, model: &Path) -> Result<(Start, Config)> {
+    let trained = weights::read(model)?;
+    let mut settings = match given(ctx, args, directory)? {
+        Some(settings) => settings,
+        None => preset(ctx, args, "fine-tune")?,
+    };
+    settings.retrain.layers = trained.net.layers;
+    settings.retrain.channels = trained.net.channels;
+    let pretrained = Pretrained {
+        net: trained.net,
+        weights: trained.weights,
+        classes: trained.info.class_names,
+        source: model.display().to_string(),
+    };
+    Ok((Start::Model(Box::new(pretrained)), settings))
+}
+
+/// The settings that `args` names, or those of the training that is to be resumed.
+fn given(ctx: &Ctx, args: &RetrainArgs, directory: &Path) -> Result<Option<Config>> {
+    if let Some(path) = &args.config {
+        return config(ctx, path, &args.set).map(Some);
+    }
+    let own = directory.join(genas_search::retrain::CONFIG);
+    if args.resume && own.is_file() {
+        return config(ctx, &own, &args.set).map(Some);
+    }
+    Ok(None)
+}
+
+fn preset(ctx: &Ctx, args: &RetrainArgs, name: &str) -> Result<Config> {
+    ctx.observer.message(&format!("recipe: {name}"));
+    match presets::preset(name, &args.set) {
+        Some(preset) => Ok(seeded(ctx, preset?)),
+        None => bail!("the preset {name} is part of the binary"),
+    }
 }

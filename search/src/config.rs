@@ -3,6 +3,7 @@
 use crate::error::SearchError;
 use crate::metric::Metric;
 use crate::race::RacingConfig;
+pub use crate::retrain::config::RetrainConfig;
 use genas_net::{NetworkKind, UnsampledOps};
 use genas_space::MutateScope;
 use serde::{Deserialize, Serialize};
@@ -271,70 +272,6 @@ pub struct Bounds {
     pub min_params: Option<f64>,
     /// Most parameters.
     pub max_params: Option<f64>,
-}
-
-/// Training of a found cell (spec 04-6).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub struct RetrainConfig {
-    /// Width of the first cell.
-    pub channels: usize,
-    /// Number of cells.
-    pub layers: usize,
-    /// Epochs.
-    pub epochs: usize,
-    /// Images per step.
-    pub batch_size: usize,
-    /// Learning rate at the start.
-    pub learning_rate: f64,
-    /// Learning rate at the end of the cosine.
-    pub learning_rate_min: f64,
-    /// SGD momentum.
-    pub momentum: f32,
-    /// Weight decay on every parameter.
-    pub weight_decay: f32,
-    /// Largest global gradient norm.
-    pub clip: f64,
-    /// Whether there is an auxiliary head.
-    pub auxiliary: bool,
-    /// Weight of its loss.
-    pub auxiliary_weight: f64,
-    /// Drop path at the end of training; it rises linearly from 0.
-    pub drop_path: f64,
-    /// Side of the square that cutout blanks.
-    pub cutout: Option<usize>,
-    /// Padding of the random crop.
-    pub crop_padding: usize,
-    /// Random horizontal flips.
-    pub flip: bool,
-    /// Label smoothing.
-    pub label_smoothing: f32,
-    /// Test the network after every this many epochs, and after the last.
-    pub evaluate_every: usize,
-}
-
-impl Default for RetrainConfig {
-    fn default() -> Self {
-        Self {
-            channels: 36,
-            layers: 20,
-            epochs: 600,
-            batch_size: 96,
-            learning_rate: 0.025,
-            learning_rate_min: 0.0,
-            momentum: 0.9,
-            weight_decay: 3e-4,
-            clip: 5.0,
-            auxiliary: true,
-            auxiliary_weight: 0.4,
-            drop_path: 0.2,
-            cutout: Some(16),
-            crop_padding: 4,
-            flip: true,
-            label_smoothing: 0.0,
-            evaluate_every: 1,
-        }
-    }
 }
 
 impl Config {

@@ -1,17 +1,33 @@
-//! The epoch loop that supernet training and retraining share: checkpoints, resume, progress.
+//! The epoch loop that supernet training and retraining share: checkpoints, resume, curves, progress.
+//!
+//! | file | is |
+//! |---|---|
+//! | `epoch_0.safetensors` | the weights before training |
+//! | `latest/state.safetensors` | everything that a continuation needs; gone at the end |
+//! | `best.safetensors` | the weights of the best top-1 so far |
+//! | `epoch_N.safetensors` | the weights after N epochs, every [`Fit::keep_every`] |
+//! | `final.safetensors` | the weights after the last epoch; its presence says that the training is complete |
+//! | `training.csv`, `tensorboard/` | the curves |
 
+mod curves;
+
+pub use curves::{EpochRow, Validation, best, read_table, sparkline};
+
+use crate::batches::Batches;
 use crate::error::SearchError;
 use crate::observer::Observer;
-use genas_data::{Batch, TrainLoader};
-use genas_net::{NetError, StepReport, Trainer, WeightsFile, atomic_write, read_weights, write_weights};
+use genas_data::Batch;
+use genas_net::{NetError, StepReport, Trainer, Weights, WeightsFile, read_weights, write_weights};
 use serde::{Deserialize, Serialize};
-use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Time between checkpoints inside an epoch.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+
+/// Time between two drawings of the dashboard.
+const DRAW_EVERY: Duration = Duration::from_millis(200);
 
 /// Key under which finished weights carry the fingerprint of their training.
 const SETTINGS_KEY: &str = "training_settings";
@@ -32,12 +48,14 @@ pub fn check_settings(weights: &Path, fingerprint: &str) -> Result<(), SearchErr
 pub struct Fit<'a> {
     /// What is trained, for the user.
     pub phase: &'a str,
-    /// Where `epoch_0`, `latest/`, `training.csv` and `final.safetensors` go.
+    /// Where the files go.
     pub directory: &'a Path,
     /// Epochs.
     pub epochs: usize,
     /// The batches.
-    pub loader: &'a TrainLoader,
+    pub batches: &'a dyn Batches,
+    /// Learning rate of an epoch, counted from 0.
+    pub rate: &'a dyn Fn(usize) -> f64,
     /// What stands beside the weights.
     pub about: WeightsFile,
     /// Identifies settings and data.
@@ -50,19 +68,13 @@ pub struct Fit<'a> {
     pub observer: &'a dyn Observer,
 }
 
-/// One row of `training.csv`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct EpochRow {
-    /// Epoch, from 0.
-    pub epoch: usize,
-    /// Mean loss of the steps.
-    pub loss: f64,
-    /// Mean gradient norm before clipping.
-    pub gradient_norm: f64,
-    /// Test accuracy, where it was measured.
-    pub top1: Option<f64>,
-    /// Wall time of the epoch.
-    pub seconds: f64,
+/// A training that came to its end.
+#[derive(Debug)]
+pub struct Fitted {
+    /// The weights: the average, where one is kept.
+    pub weights: Weights,
+    /// The curves.
+    pub rows: Vec<EpochRow>,
 }
 
 /// What survives an interruption besides the trainer.
@@ -74,91 +86,73 @@ struct Progress {
 }
 
 impl Fit<'_> {
-    /// Trains. `start` makes the initial weights; `step` does one step of epoch, batch; `finish`
-    /// is called after every epoch and may measure the top-1 accuracy.
+    /// Trains. `start` makes the initial weights; `step` does one step with a batch at a learning rate; `validate` is
+    /// called after every epoch.
     ///
-    /// Returns the trainer and the table of epochs. A training that is already complete is not
-    /// repeated: `None`.
+    /// A training that is already complete is not repeated: `None`.
     pub fn run(
         mut self,
-        start: impl FnOnce() -> Trainer,
-        mut step: impl FnMut(&mut Trainer, u64, &Batch) -> Result<StepReport, NetError>,
-        mut finish: impl FnMut(&Trainer, usize) -> Result<Option<f64>, SearchError>,
-    ) -> Result<Option<(Trainer, Vec<EpochRow>)>, SearchError> {
-        let (latest, last) =
-            (self.directory.join("latest/state.safetensors"), self.directory.join("final.safetensors"));
+        start: impl FnOnce() -> Result<Trainer, SearchError>,
+        mut step: impl FnMut(&mut Trainer, f64, Batch) -> Result<StepReport, NetError>,
+        mut validate: impl FnMut(&Weights, usize) -> Result<Option<Validation>, SearchError>,
+    ) -> Result<Option<Fitted>, SearchError> {
+        let last = self.file("final.safetensors");
         self.about.extra.insert(SETTINGS_KEY.to_owned(), self.fingerprint.into());
         if last.exists() {
             check_settings(&last, self.fingerprint)?;
             return Ok(None);
         }
-        let (mut trainer, mut progress) = if latest.exists() {
-            if !self.resume {
-                return Err(SearchError::format(
-                    &latest,
-                    "an unfinished training is here; continue it with --resume, or use another --out",
-                ));
-            }
-            let layout = Arc::new(self.about.network.layout());
-            let (trainer, extra) = Trainer::load(&latest, layout, self.fingerprint)?;
-            let progress: Progress = serde_json::from_value(extra)
-                .map_err(|e| SearchError::format(&latest, format!("its progress cannot be read ({e})")))?;
-            (trainer, progress)
-        } else {
-            let trainer = start();
-            write_weights(&self.directory.join("epoch_0.safetensors"), &trainer.weights, &self.about)?;
-            (trainer, Progress::default())
-        };
-        let per_epoch = self.loader.n_batches() as u64;
-        let total = per_epoch * self.epochs as u64;
-        self.observer.begin(self.phase, total, trainer.state.step);
+        let (mut trainer, mut progress) = self.begin(start)?;
+        let per_epoch = self.batches.n_batches() as u64;
+        self.observer.begin(self.phase, per_epoch * self.epochs as u64, trainer.state.step);
         let mut saved = Instant::now();
         while (trainer.state.epoch as usize) < self.epochs {
-            let epoch = trainer.state.epoch;
+            let epoch = trainer.state.epoch as usize;
+            let rate = (self.rate)(epoch);
             let mut clock = Instant::now();
-            for batch in self.loader.epoch(epoch, trainer.state.step_in_epoch as usize) {
-                let report = step(&mut trainer, epoch, &batch)?;
+            let mut drawn = Instant::now() - DRAW_EVERY;
+            let mut batches = self.batches.epoch(epoch as u64, trainer.state.step_in_epoch as usize);
+            loop {
+                let waited = Instant::now();
+                let Some(batch) = batches.next().transpose()? else { break };
                 let running = &mut progress.running;
+                running.waiting += waited.elapsed().as_secs_f64();
+                running.images += batch.n;
+                let report = step(&mut trainer, rate, batch).map_err(|e| self.diverged(e, epoch))?;
                 running.loss += report.loss;
                 running.gradient_norm += report.gradient_norm;
-                let note = format!(
-                    "epoch {}/{} loss {:.4}",
-                    epoch + 1,
-                    self.epochs,
-                    running.loss / trainer.state.step_in_epoch as f64
-                );
-                self.observer.advance(trainer.state.step, &note);
+                if drawn.elapsed() >= DRAW_EVERY || trainer.state.step_in_epoch == per_epoch {
+                    drawn = Instant::now();
+                    let seconds = running.seconds + clock.elapsed().as_secs_f64();
+                    self.draw(&trainer, &progress, report, seconds);
+                }
                 let stop = self.observer.interrupted();
                 if (stop || saved.elapsed() > CHECKPOINT_EVERY) && trainer.state.step_in_epoch < per_epoch {
                     progress.running.seconds += clock.elapsed().as_secs_f64();
                     clock = Instant::now();
-                    self.save(&trainer, &progress, &latest)?;
+                    self.save(&trainer, &progress)?;
                     saved = Instant::now();
                 }
                 if stop && trainer.state.step_in_epoch < per_epoch {
                     return Err(SearchError::Interrupted);
                 }
             }
+            drop(batches);
             let mut row = std::mem::take(&mut progress.running);
-            row.epoch = epoch as usize;
+            row.epoch = epoch;
+            row.learning_rate = rate;
             row.loss /= per_epoch as f64;
             row.gradient_norm /= per_epoch as f64;
             row.seconds += clock.elapsed().as_secs_f64();
-            row.top1 = finish(&trainer, epoch as usize)?;
+            row.waiting /= row.seconds.max(f64::MIN_POSITIVE);
+            row.validation = validate(&trainer.weights, epoch)?;
+            self.report(&row, &progress.rows);
             progress.rows.push(row);
             trainer.state.epoch += 1;
             trainer.state.step_in_epoch = 0;
-            let done = trainer.state.epoch as usize;
-            if self.keep_every > 0 && done.is_multiple_of(self.keep_every) {
-                write_weights(
-                    &self.directory.join(format!("epoch_{done}.safetensors")),
-                    &trainer.weights,
-                    &self.about,
-                )?;
-            }
-            self.write_table(&progress.rows)?;
-            if done < self.epochs {
-                self.save(&trainer, &progress, &latest)?;
+            self.keep(&trainer.weights, &progress.rows)?;
+            if epoch + 1 < self.epochs {
+                self.save(&trainer, &progress)?;
                 saved = Instant::now();
                 if self.observer.interrupted() {
                     return Err(SearchError::Interrupted);
@@ -168,20 +162,134 @@ impl Fit<'_> {
         write_weights(&last, &trainer.weights, &self.about)?;
         let _ = std::fs::remove_dir_all(self.directory.join("latest"));
         self.observer.end();
-        Ok(Some((trainer, progress.rows)))
+        Ok(Some(Fitted { weights: trainer.weights, rows: progress.rows }))
     }
 
-    fn save(&self, trainer: &Trainer, progress: &Progress, latest: &Path) -> Result<(), SearchError> {
-        let extra = serde_json::to_value(progress).map_err(|e| SearchError::format(latest, e.to_string()))?;
-        Ok(trainer.save(latest, &self.about, self.fingerprint, &extra)?)
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
     }
 
-    fn write_table(&self, rows: &[EpochRow]) -> Result<(), SearchError> {
-        let mut text = String::from("epoch,loss,gradient_norm,top1,seconds\n");
-        for r in rows {
-            let top1 = r.top1.map(|t| t.to_string()).unwrap_or_default();
-            let _ = writeln!(text, "{},{},{},{top1},{:.2}", r.epoch, r.loss, r.gradient_norm, r.seconds);
+    fn latest(&self) -> PathBuf {
+        self.file("latest/state.safetensors")
+    }
+
+    /// The state that an earlier process left, or a new one.
+    fn begin(
+        &self,
+        start: impl FnOnce() -> Result<Trainer, SearchError>,
+    ) -> Result<(Trainer, Progress), SearchError> {
+        let latest = self.latest();
+        if !latest.exists() {
+            let trainer = start()?;
+            write_weights(&self.file("epoch_0.safetensors"), &trainer.weights, &self.about)?;
+            return Ok((trainer, Progress::default()));
         }
-        Ok(atomic_write(&self.directory.join("training.csv"), text.as_bytes())?)
+        if !self.resume {
+            return Err(SearchError::format(
+                &latest,
+                "an unfinished training is here; continue it with --resume, or use another --out",
+            ));
+        }
+        let layout = Arc::new(self.about.network.layout());
+        let (trainer, extra) = Trainer::load(&latest, layout, self.fingerprint)?;
+        let progress: Progress = serde_json::from_value(extra)
+            .map_err(|e| SearchError::format(&latest, format!("its progress cannot be read ({e})")))?;
+        Ok((trainer, progress))
+    }
+
+    fn save(&self, trainer: &Trainer, progress: &Progress) -> Result<(), SearchError> {
+        let latest = self.latest();
+        let extra =
+            serde_json::to_value(progress).map_err(|e| SearchError::format(&latest, e.to_string()))?;
+        Ok(trainer.save(&latest, &self.about, self.fingerprint, &extra)?)
+    }
+
+    /// What is kept after an epoch besides the state: the table, the best weights, every so many epochs the weights.
+    fn keep(&self, weights: &Weights, rows: &[EpochRow]) -> Result<(), SearchError> {
+        let done = rows.len();
+        if best(rows).is_some_and(|(epoch, _)| epoch + 1 == done) {
+            write_weights(&self.file("best.safetensors"), weights, &self.about)?;
+        }
+        if self.keep_every > 0 && done.is_multiple_of(self.keep_every) {
+            write_weights(&self.file(&format!("epoch_{done}.safetensors")), weights, &self.about)?;
+        }
+        curves::write_table(&self.file("training.csv"), rows)
+    }
+
+    /// A step whose loss or gradient is no number ends the training; says what is left of it.
+    fn diverged(&self, error: NetError, epoch: usize) -> SearchError {
+        if !matches!(error, NetError::NotFinite { .. }) {
+            return error.into();
+        }
+        let latest = self.latest();
+        let (checkpoint, best) = (
+            if latest.exists() { latest } else { self.file("epoch_0.safetensors") },
+            self.file("best.safetensors"),
+        );
+        let best = if best.exists() { format!(", the best in {}", best.display()) } else { String::new() };
+        SearchError::Setting(format!(
+            "{}: {error}, in epoch {}. The last good state is in {}{best}. Train again with a lower learning rate or a \
+             longer warm-up, in another --out",
+            self.phase,
+            epoch + 1,
+            checkpoint.display()
+        ))
+    }
+
+    /// Where the training stands.
+    fn draw(&self, trainer: &Trainer, progress: &Progress, report: StepReport, seconds: f64) {
+        let (state, running) = (trainer.state, &progress.running);
+        let mean = running.loss / state.step_in_epoch.max(1) as f64;
+        let epoch = format!("epoch {}/{}", state.epoch + 1, self.epochs);
+        let best = best(&progress.rows);
+        let score = best.map(|(_, v)| format!(" best top-1 {:.2} %", 100.0 * v.top1)).unwrap_or_default();
+        self.observer.advance(state.step, &format!("{epoch} loss {mean:.4}{score}"));
+        let per_epoch = self.batches.n_batches();
+        let skipped = match self.batches.skipped() {
+            0 => String::new(),
+            n => format!("  unreadable images left out {n}"),
+        };
+        let mut lines = vec![
+            format!(
+                "{epoch}  step {}/{per_epoch}  loss {mean:.4} (last {:.4})  rate {:.3e}",
+                state.step_in_epoch,
+                report.loss,
+                (self.rate)(state.epoch as usize)
+            ),
+            format!(
+                "gradient norm {:.3}  {:.1} images/s  waiting for data {:.1} %{skipped}",
+                report.gradient_norm,
+                running.images as f64 / seconds.max(1e-9),
+                100.0 * running.waiting / seconds.max(1e-9)
+            ),
+        ];
+        let losses: Vec<f64> = progress.rows.iter().map(|row| row.loss).collect();
+        if !losses.is_empty() {
+            lines.push(format!("loss   {}", sparkline(&losses, 50)));
+        }
+        if let Some((epoch, v)) = best {
+            let top1: Vec<f64> = progress.rows.iter().filter_map(|row| Some(row.validation?.top1)).collect();
+            let best = format!("best {:.2} % after epoch {}", 100.0 * v.top1, epoch + 1);
+            lines.push(format!("top-1  {}  {best}", sparkline(&top1, 50)));
+        }
+        self.observer.dashboard(&lines);
+    }
+
+    /// The line of a finished epoch.
+    fn report(&self, row: &EpochRow, before: &[EpochRow]) {
+        let Some(v) = row.validation else { return };
+        let best = before.iter().filter_map(|r| r.validation).all(|b| v.top1 > b.top1);
+        self.observer.message(&format!(
+            "{} epoch {}/{}: loss {:.4}, validation loss {:.4}, top-1 {:.2} %, top-5 {:.2} %, {:.1} images/s{}",
+            self.phase,
+            row.epoch + 1,
+            self.epochs,
+            row.loss,
+            v.loss,
+            100.0 * v.top1,
+            100.0 * v.top5,
+            row.speed(),
+            if best { " (best)" } else { "" }
+        ));
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`config`] | every setting of a run, as TOML |
 //! | [`run`] | the run directory |
+//! | [`batches`] | where a training's batches come from |
 //! | [`fit`] | the epoch loop that supernet training and retraining share |
 //! | [`supernet`] | single-path training of the supernet (spec 02-2) |
 //! | [`noise`], [`flatness`], [`angle`] | the metrics' formulae (spec 02-5, 02-6) |
@@ -17,6 +18,7 @@
 //! | [`retrain`] | a found cell from scratch (spec 04-6) |
 
 pub mod angle;
+pub mod batches;
 pub mod config;
 pub mod error;
 pub mod evolution;

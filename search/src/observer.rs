@@ -8,6 +8,8 @@ pub trait Observer: Sync {
     fn begin(&self, _phase: &str, _total: u64, _done: u64) {}
     /// Units of the current phase that are done in total, and a short note (loss, best score).
     fn advance(&self, _done: u64, _note: &str) {}
+    /// The current phase in a few lines, for those who have room for them. Called some times a second.
+    fn dashboard(&self, _lines: &[String]) {}
     /// The current phase ends.
     fn end(&self) {}
     /// Whether to stop at the next safe point.

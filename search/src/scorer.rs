@@ -271,11 +271,6 @@ impl Images {
     }
 }
 
-/// Top-1 accuracy as a fraction.
-pub fn accuracy(logits: &[f32], classes: usize, labels: &[i64]) -> f64 {
-    hits(logits, classes, labels).iter().sum::<f64>() / labels.len() as f64
-}
-
 /// 1 for each row of `logits` whose largest value, the first among equals, is the label's, else 0.
 fn hits(logits: &[f32], classes: usize, labels: &[i64]) -> Vec<f64> {
     let right = |(row, &label): (&[f32], &i64)| {

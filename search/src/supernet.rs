@@ -95,23 +95,24 @@ pub fn train(
     let about = WeightsFile { network: Network::Supernet(net), extra: Default::default() };
     let settings = settings(config, halves);
     let directory = run.root().join("supernet");
-    let fit = Fit {
-        phase: "supernet",
-        directory: &directory,
-        epochs: c.epochs,
-        loader: &loader,
-        about,
-        fingerprint: &settings,
-        resume,
-        keep_every: c.keep_every,
-        observer,
-    };
     let streams = streams(config);
     let schedule = Cosine {
         base: c.learning_rate,
         min: c.learning_rate_min,
         epochs: c.epochs,
         shifted: c.shifted_schedule,
+    };
+    let fit = Fit {
+        phase: "supernet",
+        directory: &directory,
+        epochs: c.epochs,
+        batches: &loader,
+        rate: &|epoch| schedule.at(epoch),
+        about,
+        fingerprint: &settings,
+        resume,
+        keep_every: c.keep_every,
+        observer,
     };
     let sgd = SgdConfig {
         momentum: c.momentum,
@@ -122,13 +123,13 @@ pub fn train(
     let device = devices.recording();
     let (height, width) = (halves.set.height, halves.set.width);
     fit.run(
-        || Trainer::new(Weights::init(Arc::new(net.layout()), &streams)),
-        |trainer, epoch, batch| {
+        || Ok(Trainer::new(Weights::init(Arc::new(net.layout()), &streams))),
+        |trainer, rate, batch| {
             let candidate = path_for_step(&streams, trainer.state.step);
             let mode =
                 Mode::Train { drop_path: 0.0, rng: Box::new(streams.rng("drop-path", trainer.state.step)) };
-            trainer.step(&sgd, schedule.at(epoch as usize), &device, mode, |i| {
-                let x = Feature::from_values(batch.images.clone(), [batch.n, 3, height, width], i.device());
+            trainer.step(&sgd, rate, &device, mode, |i| {
+                let x = Feature::from_values(batch.images, [batch.n, 3, height, width], i.device());
                 let logits = net.forward(i, Path::Candidate(&candidate), &x);
                 cross_entropy(logits.tensor(), &batch.labels, 0.0)
             })
