@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use serde_json::Value;
+use support::{Place, bytes};
 
 /// Seconds on two cores for the whole way; several epochs and generations, so that there is much to interrupt.
 const CONFIG: &str = r#"
@@ -37,92 +38,9 @@ auxiliary = false
 drop-path = 0.1
 "#;
 
-/// A directory with `config.toml` and the data set `shapes`.
-struct Place(tempfile::TempDir);
-
-impl Place {
-    fn new() -> Self {
-        let place = Place(tempfile::tempdir().unwrap());
-        fs::write(place.at("config.toml"), CONFIG).unwrap();
-        place.succeeds(&["data", "shapes", "shapes", "--scale", "tiny"]);
-        place
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// Relative paths, and so whatever a run writes down of its own place, are the same in every directory.
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_genas"));
-        command.current_dir(self.0.path()).args(["--json", "--device", "cpu"]).args(args);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn succeeds(&self, args: &[&str]) -> Value {
-        result(args, self.command(args).output().unwrap())
-    }
-
-    /// Fails with the code and one message that holds all parts.
-    fn fails(&self, args: &[&str], code: i32, parts: &[&str]) {
-        self.fails_with(&[], args, code, parts);
-    }
-
-    fn fails_with(&self, env: &[(&str, &str)], args: &[&str], code: i32, parts: &[&str]) {
-        let output = self.command(args).envs(env.iter().copied()).output().unwrap();
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
-        assert!(output.stdout.is_empty() && !error.contains("panicked"), "{args:?}: {error}");
-        for part in parts {
-            assert!(error.contains(part), "{args:?} should say {part:?}: {error}");
-        }
-    }
-
-    /// Kills the verb after a while, again and again, until it ends; the whiles grow. Returns its result and
-    /// the number of kills.
-    fn survives(&self, args: &[&str], resume: &[&str]) -> (Value, u32) {
-        let mut patience = Duration::from_millis(20);
-        for kills in 0.. {
-            let more = if kills == 0 { &[] } else { resume };
-            let args = [args, more].concat();
-            let child = self.command(&args).spawn().unwrap();
-            match killed_after(child, patience) {
-                Some(output) => return (result(&args, output), kills),
-                None => patience = patience * 4 / 3,
-            }
-        }
-        unreachable!()
-    }
-}
-
-fn result(args: &[&str], output: Output) -> Value {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {error}");
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// The output of a child that ends in time; `None` if it had to be killed (SIGKILL).
-fn killed_after(mut child: Child, patience: Duration) -> Option<Output> {
-    let start = Instant::now();
-    while start.elapsed() < patience {
-        if child.try_wait().unwrap().is_some() {
-            return Some(child.wait_with_output().unwrap());
-        }
-        sleep(Duration::from_millis(5));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    None
-}
-
 const SEARCH: [&str; 7] = ["search", "--config", "config.toml", "--data", "shapes/cifar10", "--out", "run"];
 const RETRAIN: [&str; 7] = ["retrain", "--network", "cifar", "--data", "shapes/cifar10", "--out", "run"];
 const EXPORT: [&str; 5] = ["export", "--run", "run", "--onnx", "model.onnx"];
-
-fn bytes(place: &Place, name: &str) -> Vec<u8> {
-    fs::read(place.at(name)).unwrap()
-}
 
 /// Index and score of every line of `search.jsonl`, in order of the indices.
 fn scores(place: &Place) -> Vec<(u64, String)> {
@@ -144,7 +62,7 @@ fn models(directory: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn killed_at_any_moment_it_ends_as_if_undisturbed() {
-    let (whole, killed) = (Place::new(), Place::new());
+    let (whole, killed) = (Place::new(CONFIG), Place::new(CONFIG));
 
     let expected = whole.succeeds(&SEARCH);
     let (found, kills) = killed.survives(&SEARCH, &["--resume"]);
@@ -266,7 +184,7 @@ fn search<'a>(data: &'a str, out: &'a str) -> Vec<&'a str> {
 
 #[test]
 fn bad_input_is_named() {
-    let place = Place::new();
+    let place = Place::new(CONFIG);
     let copy = |from: &str, to: &str| {
         let status = Command::new("cp").arg("-r").arg(place.at(from)).arg(place.at(to)).status().unwrap();
         assert!(status.success());
