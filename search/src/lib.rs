@@ -16,6 +16,7 @@
 //! | [`search`] | a search from data to genotype |
 //! | [`racing`] | the generations of a search as races |
 //! | [`retrain`] | a found cell from scratch (spec 04-6) |
+//! | [`tensorboard`] | curves as TensorBoard event files |
 
 pub mod angle;
 pub mod batches;
@@ -35,6 +36,7 @@ pub mod run;
 pub mod scorer;
 pub mod search;
 pub mod supernet;
+pub mod tensorboard;
 
 pub use config::Config;
 pub use error::SearchError;
