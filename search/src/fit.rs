@@ -16,6 +16,7 @@ pub use curves::{EpochRow, Validation, best, read_table, sparkline};
 use crate::batches::Batches;
 use crate::error::SearchError;
 use crate::observer::Observer;
+use crate::tensorboard::EventFile;
 use genas_data::Batch;
 use genas_net::{NetError, StepReport, Trainer, Weights, WeightsFile, read_weights, write_weights};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 
 /// Time between two drawings of the dashboard.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
+
+/// Steps between two points of the curves in TensorBoard.
+const LOG_EVERY: u64 = 50;
 
 /// Key under which finished weights carry the fingerprint of their training.
 const SETTINGS_KEY: &str = "training_settings";
@@ -105,6 +109,10 @@ impl Fit<'_> {
         let (mut trainer, mut progress) = self.begin(start)?;
         let per_epoch = self.batches.n_batches() as u64;
         self.observer.begin(self.phase, per_epoch * self.epochs as u64, trainer.state.step);
+        let mut events = match (self.file("tensorboard"), trainer.state.step) {
+            (directory, 0) => EventFile::create(&directory)?,
+            (directory, step) => EventFile::resume(&directory, step)?,
+        };
         let mut saved = Instant::now();
         while (trainer.state.epoch as usize) < self.epochs {
             let epoch = trainer.state.epoch as usize;
@@ -121,6 +129,10 @@ impl Fit<'_> {
                 let report = step(&mut trainer, rate, batch).map_err(|e| self.diverged(e, epoch))?;
                 running.loss += report.loss;
                 running.gradient_norm += report.gradient_norm;
+                if trainer.state.step.is_multiple_of(LOG_EVERY) {
+                    events.scalar(trainer.state.step, "train/loss", report.loss);
+                    events.scalar(trainer.state.step, "train/gradient norm", report.gradient_norm);
+                }
                 if drawn.elapsed() >= DRAW_EVERY || trainer.state.step_in_epoch == per_epoch {
                     drawn = Instant::now();
                     let seconds = running.seconds + clock.elapsed().as_secs_f64();
@@ -131,6 +143,7 @@ impl Fit<'_> {
                     progress.running.seconds += clock.elapsed().as_secs_f64();
                     clock = Instant::now();
                     self.save(&trainer, &progress)?;
+                    events.flush()?;
                     saved = Instant::now();
                 }
                 if stop && trainer.state.step_in_epoch < per_epoch {
@@ -147,6 +160,7 @@ impl Fit<'_> {
             row.waiting /= row.seconds.max(f64::MIN_POSITIVE);
             row.validation = validate(&trainer.weights, epoch)?;
             self.report(&row, &progress.rows);
+            curves::log_epoch(&mut events, trainer.state.step, &row)?;
             progress.rows.push(row);
             trainer.state.epoch += 1;
             trainer.state.step_in_epoch = 0;
@@ -201,7 +215,11 @@ impl Fit<'_> {
         let latest = self.latest();
         let extra =
             serde_json::to_value(progress).map_err(|e| SearchError::format(&latest, e.to_string()))?;
-        Ok(trainer.save(&latest, &self.about, self.fingerprint, &extra)?)
+        trainer.save(&latest, &self.about, self.fingerprint, &extra).map_err(|error| {
+            let before =
+                if latest.exists() { "the state before is whole" } else { "nothing but this state is lost" };
+            SearchError::Setting(format!("{error}; {before}: make room, then continue with --resume"))
+        })
     }
 
     /// What is kept after an epoch besides the state: the table, the best weights, every so many epochs the weights.

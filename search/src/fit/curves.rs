@@ -1,6 +1,7 @@
 //! A training's curves: one row per epoch, as `training.csv`.
 
 use crate::error::SearchError;
+use crate::tensorboard::EventFile;
 use genas_net::atomic_write;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -120,6 +121,25 @@ pub fn read_table(path: &Path) -> Result<Vec<EpochRow>, SearchError> {
         })
     };
     lines.enumerate().map(row).collect()
+}
+
+/// The points of an epoch that ends with `step`, for TensorBoard.
+pub(super) fn log_epoch(events: &mut EventFile, step: u64, row: &EpochRow) -> Result<(), SearchError> {
+    let mut points = vec![
+        ("epoch/loss", row.loss),
+        ("epoch/learning rate", row.learning_rate),
+        ("epoch/images per second", row.speed()),
+        ("epoch/waiting for data", row.waiting),
+    ];
+    if let Some(v) = row.validation {
+        points.extend([
+            ("validation/loss", v.loss),
+            ("validation/top-1", v.top1),
+            ("validation/top-5", v.top5),
+        ]);
+    }
+    points.into_iter().for_each(|(tag, value)| events.scalar(step, tag, value));
+    events.flush()
 }
 
 /// A curve in one line of text: one block per value, between the least and the largest.

@@ -1,0 +1,100 @@
+//! `genas retrain` from outside: what can go wrong, and what is left then.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+mod support;
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use support::{Place, bytes};
+
+/// Seconds on two cores.
+const CONFIG: &str = r#"
+seed = 3
+[retrain]
+channels = 4
+layers = 3
+epochs = 3
+batch-size = 50
+auxiliary = false
+"#;
+
+const CELL: &str = "GENAS_FLATNESS_CIFAR100";
+
+fn cifar<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let args = ["retrain", "--network", "cifar", "--cell", CELL, "--config", "config.toml"];
+    [&args[..], &["--data", "shapes/cifar10", "--out", out], more].concat()
+}
+
+#[test]
+fn a_training_leaves_curves_and_its_best_weights() {
+    let place = Place::new(CONFIG);
+    let result = place.succeeds(&cifar("run", &["--set", "retrain.keep-every=2"]));
+    let table = String::from_utf8(bytes(&place, "run/retrain/training.csv")).unwrap();
+    let top1: Vec<f64> =
+        table.lines().skip(1).map(|l| l.split(',').nth(3).unwrap().parse().unwrap()).collect();
+    assert_eq!(top1.len(), 3);
+    let best = top1.iter().copied().fold(0.0, f64::max);
+    assert_eq!(result["best"]["top1"].as_f64(), Some(best));
+    assert_eq!(result["best"]["epoch"].as_u64(), top1.iter().position(|&t| t == best).map(|n| n as u64 + 1));
+    assert_eq!(result["top1"].as_f64(), top1.last().copied());
+    for file in
+        ["best.safetensors", "final.safetensors", "epoch_0.safetensors", "epoch_2.safetensors", "config.toml"]
+    {
+        assert!(place.at("run/retrain").join(file).is_file(), "{file}");
+    }
+    assert_eq!(fs::read_dir(place.at("run/retrain/tensorboard")).unwrap().count(), 1);
+
+    // What is finished is not trained again, and says the same.
+    let again = place.succeeds(
+        &cifar("run", &["--resume"])[..]
+            .iter()
+            .filter(|a| !a.contains("config"))
+            .copied()
+            .collect::<Vec<_>>(),
+    );
+    for key in ["top1", "top5", "best"] {
+        assert_eq!(again[key], result[key], "{key}");
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_the_training_and_says_what_is_left() {
+    let place = Place::new(CONFIG);
+    let args = cifar("run", &["--set", "retrain.learning-rate=1e30", "--set", "retrain.clip=inf"]);
+    place.fails(
+        &args,
+        1,
+        &["at step", "in epoch 1", "run/retrain/epoch_0.safetensors", "lower learning rate"],
+    );
+    assert!(!place.at("run/retrain/final.safetensors").exists());
+}
+
+/// A limit on the size of files stands in for a full disk: the weights fit, the state does not.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_loses_nothing() {
+    let (place, whole) = (Place::new(CONFIG), Place::new(CONFIG));
+    let expected = whole.succeeds(&cifar("run", &[]));
+    let weights = fs::metadata(whole.at("run/retrain/final.safetensors")).unwrap().len();
+    let args = cifar("run", &[]);
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", weights * 3 / 2 / 1024);
+    let output = Command::new("bash")
+        .current_dir(place.0.path())
+        .args(["-c", &script, env!("CARGO_BIN_EXE_genas"), "--device", "cpu"])
+        .args(&args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("state.safetensors") && error.contains("--resume"), "{error}");
+    let left: Vec<_> = fs::read_dir(place.at("run/retrain/latest")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+
+    let found = place.succeeds(&cifar("run", &["--resume"]));
+    assert_eq!(found["top1"], expected["top1"]);
+    let name = "run/retrain/final.safetensors";
+    assert!(bytes(&place, name) == bytes(&whole, name), "{name} differs");
+}
