@@ -70,6 +70,9 @@ pub struct Fit<'a> {
     pub keep_every: usize,
     /// Progress.
     pub observer: &'a dyn Observer,
+    /// Of several replicas one leads: it writes, reports and validates. The others take the same steps and are told to stop
+    /// by their next reduction.
+    pub leads: bool,
 }
 
 /// A training that came to its end.
@@ -108,10 +111,13 @@ impl Fit<'_> {
         }
         let (mut trainer, mut progress) = self.begin(start)?;
         let per_epoch = self.batches.n_batches() as u64;
-        self.observer.begin(self.phase, per_epoch * self.epochs as u64, trainer.state.step);
+        if self.leads {
+            self.observer.begin(self.phase, per_epoch * self.epochs as u64, trainer.state.step);
+        }
         let mut events = match (self.file("tensorboard"), trainer.state.step) {
-            (directory, 0) => EventFile::create(&directory)?,
-            (directory, step) => EventFile::resume(&directory, step)?,
+            _ if !self.leads => None,
+            (directory, 0) => Some(EventFile::create(&directory)?),
+            (directory, step) => Some(EventFile::resume(&directory, step)?),
         };
         let mut saved = Instant::now();
         while (trainer.state.epoch as usize) < self.epochs {
@@ -129,6 +135,7 @@ impl Fit<'_> {
                 let report = step(&mut trainer, rate, batch).map_err(|e| self.diverged(e, epoch))?;
                 running.loss += report.loss;
                 running.gradient_norm += report.gradient_norm;
+                let Some(events) = &mut events else { continue };
                 if trainer.state.step.is_multiple_of(LOG_EVERY) {
                     events.scalar(trainer.state.step, "train/loss", report.loss);
                     events.scalar(trainer.state.step, "train/gradient norm", report.gradient_norm);
@@ -158,12 +165,13 @@ impl Fit<'_> {
             row.gradient_norm /= per_epoch as f64;
             row.seconds += clock.elapsed().as_secs_f64();
             row.waiting /= row.seconds.max(f64::MIN_POSITIVE);
-            row.validation = validate(&trainer.weights, epoch)?;
-            self.report(&row, &progress.rows);
-            curves::log_epoch(&mut events, trainer.state.step, &row)?;
-            progress.rows.push(row);
             trainer.state.epoch += 1;
             trainer.state.step_in_epoch = 0;
+            let Some(events) = &mut events else { continue };
+            row.validation = validate(&trainer.weights, epoch)?;
+            self.report(&row, &progress.rows);
+            curves::log_epoch(events, trainer.state.step, &row)?;
+            progress.rows.push(row);
             self.keep(&trainer.weights, &progress.rows)?;
             if epoch + 1 < self.epochs {
                 self.save(&trainer, &progress)?;
@@ -172,6 +180,9 @@ impl Fit<'_> {
                     return Err(SearchError::Interrupted);
                 }
             }
+        }
+        if !self.leads {
+            return Ok(None);
         }
         write_weights(&last, &trainer.weights, &self.about)?;
         let _ = std::fs::remove_dir_all(self.directory.join("latest"));
@@ -195,7 +206,9 @@ impl Fit<'_> {
         let latest = self.latest();
         if !latest.exists() {
             let trainer = start()?;
-            write_weights(&self.file("epoch_0.safetensors"), &trainer.weights, &self.about)?;
+            if self.leads {
+                write_weights(&self.file("epoch_0.safetensors"), &trainer.weights, &self.about)?;
+            }
             return Ok((trainer, Progress::default()));
         }
         if !self.resume {

@@ -125,6 +125,7 @@ impl Retraining<'_> {
             resume: self.resume,
             keep_every: c.keep_every,
             observer: self.observer,
+            leads: true,
         };
         let sgd = SgdConfig {
             momentum: c.momentum,

@@ -113,6 +113,7 @@ pub fn train(
         resume,
         keep_every: c.keep_every,
         observer,
+        leads: true,
     };
     let sgd = SgdConfig {
         momentum: c.momentum,
