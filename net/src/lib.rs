@@ -35,7 +35,7 @@ pub use layout::{Declare, Entry, Layout, Role};
 pub use loss::{cross_entropy, cross_entropy_per_sample};
 pub use network::Network;
 pub use ops::{BN_EPS, BN_MOMENTUM};
-pub use schedule::{Cosine, drop_path_probability};
+pub use schedule::{Cosine, Schedule, WarmUp, drop_path_probability};
 pub use supernet::{Path, Supernet};
 pub use tensors::{BatchStats, Feature, Mode, Tensors};
 pub use torch::{read_torch, torch_name};
