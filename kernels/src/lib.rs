@@ -23,6 +23,7 @@
 
 #![allow(clippy::needless_range_loop, reason = "tiles of registers are indexed alike in several arrays")]
 
+pub mod average;
 pub mod batch_norm;
 pub mod dense;
 pub mod depthwise;

@@ -8,6 +8,7 @@
 mod checkpoint;
 mod cost;
 mod device;
+mod ema;
 mod error;
 mod evalnet;
 mod extension;
@@ -27,6 +28,7 @@ mod weights;
 pub use checkpoint::{WeightsFile, atomic_write, read_weights, write_weights};
 pub use cost::{Cost, CostReport};
 pub use device::{DeviceSpec, Devices};
+pub use ema::Ema;
 pub use error::NetError;
 pub use evalnet::{EvalNet, NetworkKind, Taps};
 pub use interpreter::Interpreter;

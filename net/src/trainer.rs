@@ -1,8 +1,12 @@
 //! SGD over a network's host weights, one step at a time, and its state on disk.
+//!
+//! A step is one or more micro-batches ([`Trainer::accumulate`]) and an update ([`Trainer::apply`]). Until the update
+//! nothing of the weights, their statistics or the optimizer has changed, so a step that fails leaves no trace.
 
 use crate::checkpoint::{
     WeightsFile, f32_bytes, fill_weights, parse_tensors, read_f32, weights_tensors, write_tensors,
 };
+use crate::ema::{Average, Ema, EmaState};
 use crate::error::NetError;
 use crate::layout::Layout;
 use crate::ops::BN_MOMENTUM;
@@ -18,6 +22,9 @@ use std::sync::Arc;
 /// Names of the optimizer's tensors in a state file.
 const VELOCITY: &str = "optimizer.velocity";
 const USED: &str = "optimizer.used";
+/// Names of the averaged weights in a state file.
+const EMA_PARAMETERS: &str = "ema.parameters";
+const EMA_BUFFERS: &str = "ema.buffers";
 
 /// What happens to parameters that a step's path does not use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,9 +77,25 @@ struct StateFile {
     state: TrainerState,
     /// Identifies the run's settings: a state of other settings is not continued.
     fingerprint: String,
+    /// Settings and age of the averaged weights, if the run keeps them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ema: Option<EmaState>,
     /// What the caller keeps: sums of the running epoch, best accuracy.
     #[serde(default)]
     extra: serde_json::Value,
+}
+
+/// What the micro-batches of a step have left, besides the gradients.
+#[derive(Debug, Default)]
+struct Pending {
+    /// Entries that have a gradient.
+    touched: Vec<bool>,
+    /// Sum of the shares.
+    share: f64,
+    /// Sum of the losses, each times its share.
+    loss: f64,
+    /// BatchNorm statistics, in the order of the micro-batches.
+    statistics: Vec<BatchStats>,
 }
 
 /// Weights in training.
@@ -83,7 +106,10 @@ pub struct Trainer {
     velocity: Vec<f32>,
     /// Entries that have had a gradient.
     used: Vec<bool>,
+    /// Sum over the micro-batches, each times its share.
     gradients: Vec<f32>,
+    pending: Pending,
+    average: Option<Average>,
     /// Where the run stands; the caller moves epochs on.
     pub state: TrainerState,
 }
@@ -98,11 +124,28 @@ impl Trainer {
             velocity: vec![0.0; n],
             used,
             gradients: vec![0.0; n],
+            pending: Pending::default(),
+            average: None,
             state: TrainerState::default(),
         }
     }
 
-    /// One step: `forward` builds the loss (one element) on a gradient-recording `device`.
+    /// Also keeps an average of the weights. A trainer that was loaded with one goes on with it, under this `ema`.
+    #[must_use]
+    pub fn with_ema(mut self, ema: Ema) -> Self {
+        match &mut self.average {
+            Some(average) => average.state.ema = ema,
+            None => self.average = Some(Average::new(ema, &self.weights)),
+        }
+        self
+    }
+
+    /// The averaged weights, if this trainer keeps them.
+    pub fn ema(&self) -> Option<&Weights> {
+        self.average.as_ref().map(|average| &average.weights)
+    }
+
+    /// One step of one batch: [`accumulate`](Self::accumulate) and [`apply`](Self::apply).
     ///
     /// A loss or gradient that is not finite is an error and leaves the weights as they were.
     pub fn step(
@@ -113,41 +156,103 @@ impl Trainer {
         mode: Mode,
         forward: impl FnOnce(&mut Tensors) -> Tensor<1> + Send,
     ) -> Result<StepReport, NetError> {
-        let layout = self.weights.layout().clone();
+        self.accumulate(1.0, device, mode, forward)?;
+        self.apply(sgd, rate)
+    }
+
+    /// Adds the gradient of a micro-batch's mean loss, `share` times, to those of the running step, and returns the loss.
+    ///
+    /// `forward` builds the loss (one element) on a gradient-recording `device`. Shares are in proportion to the numbers of
+    /// images: [`apply`](Self::apply) divides by their sum, so parts of the batch and counts of images do the same. As in
+    /// PyTorch, BatchNorm normalises each micro-batch by itself, and its running statistics move once for each.
+    ///
+    /// A loss that is not finite is an error; the step's micro-batches are then forgotten.
+    pub fn accumulate(
+        &mut self,
+        share: f64,
+        device: &Device,
+        mode: Mode,
+        forward: impl FnOnce(&mut Tensors) -> Tensor<1> + Send,
+    ) -> Result<f64, NetError> {
+        assert!(share > 0.0 && share.is_finite(), "a micro-batch has a positive share, not {share}");
+        let result = self.micro_batch(share, device, mode, forward);
+        if result.is_err() {
+            self.pending = Pending::default();
+        }
+        result
+    }
+
+    fn micro_batch(
+        &mut self,
+        share: f64,
+        device: &Device,
+        mode: Mode,
+        forward: impl FnOnce(&mut Tensors) -> Tensor<1> + Send,
+    ) -> Result<f64, NetError> {
         let mut tensors = Tensors::new(&self.weights, device.clone(), mode);
         let (loss, mut gradients) = genas_kernels::in_pool(|| {
             let loss = forward(&mut tensors);
-            let gradients = loss.backward();
-            (loss, gradients)
+            // The share goes in here, not into the gradients afterwards, so that what crosses replicas on the way back
+            // (synchronised BatchNorm) is weighted too.
+            let shared = if share == 1.0 { loss.clone() } else { loss.clone().mul_scalar(share as f32) };
+            (loss, shared.backward())
         });
         let loss = f64::from(loss.into_scalar::<f32>());
-        self.gradients.fill(0.0);
-        let (mut touched, mut square) = (vec![false; self.used.len()], 0.0);
-        let host = &mut self.gradients;
-        tensors.visit_gradients(&mut gradients, |position, values| {
-            touched[position] = true;
-            square += genas_kernels::sgd::sum_squares(values);
-            host[layout.entries()[position].range()].copy_from_slice(values);
-        });
-        let statistics = tensors.take_statistics();
-        let gradient_norm = square.sqrt();
-        for (what, value) in [("loss", loss), ("gradient norm", gradient_norm)] {
-            if !value.is_finite() {
-                return Err(NetError::NotFinite { what, value, step: self.state.step });
-            }
+        self.finite("loss", loss)?;
+        let pending = &mut self.pending;
+        if pending.share == 0.0 {
+            pending.touched = vec![false; self.used.len()];
+            self.gradients.fill(0.0);
         }
-        // PyTorch's clip_grad_norm_.
-        let scale = sgd.clip.map_or(1.0, |max| (max / (gradient_norm + 1e-6)).min(1.0)) as f32;
+        let (host, layout) = (&mut self.gradients, self.weights.layout());
+        tensors.visit_gradients(&mut gradients, |position, values| {
+            let sum = &mut host[layout.entries()[position].range()];
+            if std::mem::replace(&mut pending.touched[position], true) {
+                sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+            } else {
+                sum.copy_from_slice(values);
+            }
+        });
+        pending.statistics.extend(tensors.take_statistics());
+        pending.share += share;
+        pending.loss += share * loss;
+        Ok(loss)
+    }
+
+    fn finite(&self, what: &'static str, value: f64) -> Result<(), NetError> {
+        if value.is_finite() {
+            Ok(())
+        } else {
+            Err(NetError::NotFinite { what, value, step: self.state.step })
+        }
+    }
+
+    /// Ends a step: clips the gradients that [`accumulate`](Self::accumulate) has summed, and moves the weights, their
+    /// BatchNorm statistics and the average.
+    ///
+    /// A gradient that is not finite is an error; it leaves all of these as they were, and the step is forgotten.
+    pub fn apply(&mut self, sgd: &SgdConfig, rate: f64) -> Result<StepReport, NetError> {
+        let layout = self.weights.layout().clone();
+        let pending = std::mem::take(&mut self.pending);
+        assert!(pending.share > 0.0, "a step has at least one micro-batch");
+        let positions = || (0..self.used.len()).filter(|&position| pending.touched[position]);
+        let squares = positions()
+            .map(|p| genas_kernels::sgd::sum_squares(&self.gradients[layout.entries()[p].range()]));
+        let gradient_norm = squares.sum::<f64>().sqrt() / pending.share;
+        self.finite("gradient norm", gradient_norm)?;
+        // PyTorch's clip_grad_norm_; the sum of shares is divided out in the same pass.
+        let clip = sgd.clip.map_or(1.0, |max| (max / (gradient_norm + 1e-6)).min(1.0));
+        let scale = (clip / pending.share) as f32;
         let config = genas_kernels::sgd::Sgd {
             lr: rate as f32,
             momentum: sgd.momentum,
             weight_decay: sgd.weight_decay,
         };
         for (position, entry) in layout.entries().iter().enumerate().filter(|(_, e)| e.role.is_parameter()) {
-            self.used[position] |= touched[position];
+            self.used[position] |= pending.touched[position];
             let moves = match sgd.unsampled {
                 UnsampledOps::ZeroFilled => self.used[position],
-                UnsampledOps::SkipUnused => touched[position],
+                UnsampledOps::SkipUnused => pending.touched[position],
             };
             if moves {
                 let range = entry.range();
@@ -160,10 +265,13 @@ impl Trainer {
                 );
             }
         }
-        update_statistics(&mut self.weights, &statistics, BN_MOMENTUM as f32);
+        update_statistics(&mut self.weights, &pending.statistics, BN_MOMENTUM as f32);
+        if let Some(average) = &mut self.average {
+            average.update(&self.weights);
+        }
         self.state.step += 1;
         self.state.step_in_epoch += 1;
-        Ok(StepReport { loss, gradient_norm })
+        Ok(StepReport { loss: pending.loss / pending.share, gradient_norm })
     }
 
     /// Writes everything that a bit-identical continuation needs.
@@ -178,14 +286,24 @@ impl Trainer {
         tensors.push((VELOCITY.into(), Dtype::F32, vec![self.velocity.len()], f32_bytes(&self.velocity)));
         let used: Vec<u8> = self.used.iter().map(|&u| u8::from(u)).collect();
         tensors.push((USED.into(), Dtype::U8, vec![used.len()], used));
+        for (name, values) in self.averaged() {
+            tensors.push((name.into(), Dtype::F32, vec![values.len()], f32_bytes(values)));
+        }
         let file = StateFile {
             about: about.clone(),
             state: self.state,
             fingerprint: fingerprint.to_owned(),
+            ema: self.average.as_ref().map(|average| average.state),
             extra: extra.clone(),
         };
         let json = serde_json::to_string(&file).map_err(|e| NetError::format(path, e.to_string()))?;
         write_tensors(path, tensors, json)
+    }
+
+    /// The averaged weights' parts in a state file.
+    fn averaged(&self) -> Vec<(&'static str, &[f32])> {
+        let Some(weights) = self.ema() else { return Vec::new() };
+        vec![(EMA_PARAMETERS, weights.parameters()), (EMA_BUFFERS, weights.buffers())]
     }
 
     /// Reads what [`Trainer::save`] wrote, for a network of `layout` in a run of `fingerprint`.
@@ -205,7 +323,8 @@ impl Trainer {
                 "belongs to a run with other settings; use its configuration, or another --out",
             ));
         }
-        let weights = fill_weights(path, layout, &tensors, &BTreeSet::from([VELOCITY, USED]))?;
+        let others = BTreeSet::from([VELOCITY, USED, EMA_PARAMETERS, EMA_BUFFERS]);
+        let weights = fill_weights(path, layout, &tensors, &others)?;
         let mut trainer = Self::new(weights);
         let part = |name: &str, bytes: usize| match tensors.tensor(name) {
             Ok(t) if t.data().len() == bytes => Ok(t.data().to_vec()),
@@ -218,6 +337,13 @@ impl Trainer {
         let used = part(USED, trainer.used.len())?;
         trainer.used = used.iter().map(|&u| u != 0).collect();
         trainer.state = file.state;
+        if let Some(state) = file.ema {
+            let mut average = Average { state, weights: trainer.weights.clone() };
+            let (parameters, buffers) = average.weights.parts_mut();
+            read_f32(&part(EMA_PARAMETERS, 4 * parameters.len())?, parameters);
+            read_f32(&part(EMA_BUFFERS, 4 * buffers.len())?, buffers);
+            trainer.average = Some(average);
+        }
         Ok((trainer, file.extra))
     }
 }

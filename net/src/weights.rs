@@ -61,6 +61,16 @@ impl Weights {
         &mut self.parameters
     }
 
+    /// All BatchNorm statistics, in the layout's order.
+    pub fn buffers(&self) -> &[f32] {
+        &self.buffers
+    }
+
+    /// All parameters and all BatchNorm statistics, to be changed.
+    pub fn parts_mut(&mut self) -> (&mut [f32], &mut [f32]) {
+        (&mut self.parameters, &mut self.buffers)
+    }
+
     /// The values of an entry of this layout.
     pub fn slice(&self, entry: &Entry) -> &[f32] {
         if entry.role.is_parameter() { &self.parameters[entry.range()] } else { &self.buffers[entry.range()] }
