@@ -71,6 +71,21 @@ fn a_loss_that_is_no_number_ends_the_training_and_says_what_is_left() {
     assert!(!place.at("run/retrain/final.safetensors").exists());
 }
 
+/// A killed training with an average and with parts of batches ends as an undisturbed one.
+#[test]
+fn averages_and_parts_survive_kills() {
+    let more =
+        ["--set", "retrain.ema=0.99", "--set", "retrain.accumulate=3", "--set", "retrain.schedule=linear"];
+    let (place, whole) = (Place::new(CONFIG), Place::new(CONFIG));
+    let expected = whole.succeeds(&cifar("run", &more));
+    let (found, kills) = place.survives(&cifar("run", &more), &["--resume"]);
+    assert!(kills > 2, "killed only {kills} times");
+    assert_eq!(found["best"], expected["best"]);
+    for name in ["run/retrain/final.safetensors", "run/retrain/best.safetensors"] {
+        assert!(bytes(&place, name) == bytes(&whole, name), "{name} differs");
+    }
+}
+
 /// A limit on the size of files stands in for a full disk: the weights fit, the state does not.
 #[cfg(unix)]
 #[test]

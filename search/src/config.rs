@@ -398,10 +398,7 @@ impl Config {
                 r.first_images
             ));
         }
-        if !(0.0..1.0).contains(&self.retrain.drop_path) {
-            return Err(format!("retrain.drop-path is {}, but must be in [0, 1)", self.retrain.drop_path));
-        }
-        Ok(())
+        self.retrain.check()
     }
 
     /// As TOML text, every setting written out.

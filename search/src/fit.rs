@@ -48,6 +48,11 @@ pub fn check_settings(weights: &Path, fingerprint: &str) -> Result<(), SearchErr
     ))
 }
 
+/// The weights that a training is for: the average, where one is kept.
+fn outcome(trainer: &Trainer) -> &Weights {
+    trainer.ema().unwrap_or(&trainer.weights)
+}
+
 /// A training from its first epoch to its last.
 pub struct Fit<'a> {
     /// What is trained, for the user.
@@ -78,8 +83,6 @@ pub struct Fit<'a> {
 /// A training that came to its end.
 #[derive(Debug)]
 pub struct Fitted {
-    /// The weights: the average, where one is kept.
-    pub weights: Weights,
     /// The curves.
     pub rows: Vec<EpochRow>,
 }
@@ -168,11 +171,11 @@ impl Fit<'_> {
             trainer.state.epoch += 1;
             trainer.state.step_in_epoch = 0;
             let Some(events) = &mut events else { continue };
-            row.validation = validate(&trainer.weights, epoch)?;
+            row.validation = validate(outcome(&trainer), epoch)?;
             self.report(&row, &progress.rows);
             curves::log_epoch(events, trainer.state.step, &row)?;
             progress.rows.push(row);
-            self.keep(&trainer.weights, &progress.rows)?;
+            self.keep(outcome(&trainer), &progress.rows)?;
             if epoch + 1 < self.epochs {
                 self.save(&trainer, &progress)?;
                 saved = Instant::now();
@@ -184,10 +187,10 @@ impl Fit<'_> {
         if !self.leads {
             return Ok(None);
         }
-        write_weights(&last, &trainer.weights, &self.about)?;
+        write_weights(&last, outcome(&trainer), &self.about)?;
         let _ = std::fs::remove_dir_all(self.directory.join("latest"));
         self.observer.end();
-        Ok(Some(Fitted { weights: trainer.weights, rows: progress.rows }))
+        Ok(Some(Fitted { rows: progress.rows }))
     }
 
     fn file(&self, name: &str) -> PathBuf {

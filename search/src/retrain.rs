@@ -11,8 +11,9 @@ use crate::observer::Observer;
 use crate::run::fingerprint;
 use crate::supernet::streams;
 use data::Images;
+use genas_data::Batch;
 use genas_net::{
-    Devices, EvalNet, Feature, Mode, Network, NetworkKind, SgdConfig, Trainer, UnsampledOps, Weights,
+    Devices, Ema, EvalNet, Feature, Mode, Network, NetworkKind, SgdConfig, Trainer, UnsampledOps, Weights,
     WeightsFile, atomic_write, cross_entropy, drop_path_probability, read_weights,
 };
 use genas_space::Genotype;
@@ -57,6 +58,21 @@ pub struct BestEpoch {
     pub top5: f64,
     /// Its weights.
     pub weights: PathBuf,
+}
+
+/// The batch in `n` parts, as equal as they can be.
+fn parts(batch: Batch, n: usize) -> Vec<Batch> {
+    if n == 1 {
+        return vec![batch];
+    }
+    let size = batch.n.div_ceil(n).max(1);
+    let image = batch.images.len() / batch.n.max(1);
+    let part = |(images, labels): (&[f32], &[i64])| Batch {
+        images: images.to_vec(),
+        labels: labels.to_vec(),
+        n: labels.len(),
+    };
+    batch.images.chunks(size * image.max(1)).zip(batch.labels.chunks(size)).map(part).collect()
 }
 
 /// What a training starts from.
@@ -108,7 +124,6 @@ impl Retraining<'_> {
         let about = WeightsFile { network: Network::Eval(net.clone()), extra: self.description(&images) };
         let settings =
             fingerprint(&(c, &self.config.data, self.config.seed, &net, &images.fingerprint, self.origin()));
-        let schedule = c.schedule();
         // Only of a training that is new or the same: a finished or unfinished one of other settings keeps its own.
         let config = self.directory.join(CONFIG);
         if !config.exists() {
@@ -119,7 +134,7 @@ impl Retraining<'_> {
             directory: self.directory,
             epochs: c.epochs,
             batches: &*images.batches,
-            rate: &|epoch| schedule.at(epoch),
+            rate: &|epoch| c.rate(epoch),
             about,
             fingerprint: &settings,
             resume: self.resume,
@@ -138,20 +153,42 @@ impl Retraining<'_> {
         let test =
             |weights: &Weights| validate(&net, weights, self.devices, images.size, images.test_batches());
         let trained = fit.run(
-            || Ok(Trainer::new(self.initial_weights(&net, &images)?)),
+            || {
+                let trainer = Trainer::new(self.initial_weights(&net, &images)?);
+                Ok(match c.ema {
+                    Some(decay) => trainer.with_ema(Ema { decay }),
+                    None => trainer,
+                })
+            },
             |trainer, rate, batch| {
                 let drop_path = drop_path_probability(c.drop_path, trainer.state.epoch as usize, c.epochs);
-                let rng = Box::new(streams.rng("retrain/drop-path", trainer.state.step));
-                trainer.step(&sgd, rate, &device, Mode::Train { drop_path, rng }, |i| {
-                    let x = Feature::from_values(batch.images, [batch.n, 3, height, width], i.device());
-                    let (logits, auxiliary) = net.forward_with_auxiliary(i, &x);
-                    let loss =
-                        |logits: Feature| cross_entropy(logits.tensor(), &batch.labels, c.label_smoothing);
-                    match auxiliary {
-                        Some(a) => loss(logits) + loss(a).mul_scalar(c.auxiliary_weight as f32),
-                        None => loss(logits),
-                    }
-                })
+                let whole = batch.n as f64;
+                for (n, part) in parts(batch, c.accumulate).into_iter().enumerate() {
+                    // One stream per step, and per part after the first.
+                    let name = if n == 0 {
+                        "retrain/drop-path".to_owned()
+                    } else {
+                        format!("retrain/drop-path/{n}")
+                    };
+                    let rng = Box::new(streams.rng(&name, trainer.state.step));
+                    trainer.accumulate(
+                        part.n as f64 / whole,
+                        &device,
+                        Mode::Train { drop_path, rng },
+                        |i| {
+                            let x = Feature::from_values(part.images, [part.n, 3, height, width], i.device());
+                            let (logits, auxiliary) = net.forward_with_auxiliary(i, &x);
+                            let loss = |logits: Feature| {
+                                cross_entropy(logits.tensor(), &part.labels, c.label_smoothing)
+                            };
+                            match auxiliary {
+                                Some(a) => loss(logits) + loss(a).mul_scalar(c.auxiliary_weight as f32),
+                                None => loss(logits),
+                            }
+                        },
+                    )?;
+                }
+                trainer.apply(&sgd, rate)
             },
             |weights, epoch| {
                 let due = (epoch + 1).is_multiple_of(c.evaluate_every) || epoch + 1 == c.epochs;

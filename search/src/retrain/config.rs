@@ -1,6 +1,19 @@
 //! How a found cell is trained, as TOML: the section `[retrain]`.
 
+use genas_net::{Schedule, WarmUp};
 use serde::{Deserialize, Serialize};
+
+/// How the learning rate falls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScheduleKind {
+    /// Half a cosine to `learning-rate-min`, without warm-up.
+    #[default]
+    Cosine,
+    /// The published ImageNet runs': a straight line, a slower one for the last five epochs, and a warm-up of five
+    /// (spec 04-2).
+    Linear,
+}
 
 /// Training of a found cell (spec 04-6).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +32,10 @@ pub struct RetrainConfig {
     pub accumulate: usize,
     /// Learning rate at the start.
     pub learning_rate: f64,
+    /// How it falls.
+    pub schedule: ScheduleKind,
+    /// How the linear schedule begins.
+    pub warm_up: WarmUp,
     /// Learning rate at the end of the cosine.
     pub learning_rate_min: f64,
     /// SGD momentum.
@@ -58,6 +75,8 @@ impl Default for RetrainConfig {
             batch_size: 96,
             accumulate: 1,
             learning_rate: 0.025,
+            schedule: ScheduleKind::Cosine,
+            warm_up: WarmUp::PcDarts,
             learning_rate_min: 0.0,
             momentum: 0.9,
             weight_decay: 3e-4,
@@ -77,13 +96,35 @@ impl Default for RetrainConfig {
 }
 
 impl RetrainConfig {
-    /// The learning rate's course. DARTS steps its schedule before each epoch.
-    pub fn schedule(&self) -> genas_net::Cosine {
-        genas_net::Cosine {
-            base: self.learning_rate,
-            min: self.learning_rate_min,
-            epochs: self.epochs,
-            shifted: true,
+    /// The learning rate's course. DARTS steps its cosine before each epoch.
+    pub fn rate(&self, epoch: usize) -> f64 {
+        let schedule = match self.schedule {
+            ScheduleKind::Cosine => Schedule::Cosine { min: self.learning_rate_min, shifted: true },
+            ScheduleKind::Linear => Schedule::Linear { warm_up: self.warm_up },
+        };
+        schedule.rate(self.learning_rate, epoch, self.epochs, self.batch_size)
+    }
+
+    /// Rejects settings that cannot work, naming them.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if !(0.0..1.0).contains(&self.drop_path) {
+            return Err(format!("retrain.drop-path is {}, but must be in [0, 1)", self.drop_path));
         }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            return Err(format!(
+                "retrain.label-smoothing is {}, but must be in [0, 1)",
+                self.label_smoothing
+            ));
+        }
+        if self.accumulate == 0 || self.accumulate > self.batch_size {
+            return Err(format!(
+                "retrain.accumulate is {}, but a batch of {} images has 1 to {} parts",
+                self.accumulate, self.batch_size, self.batch_size
+            ));
+        }
+        if let Some(decay) = self.ema.filter(|decay| !(0.0..1.0).contains(decay)) {
+            return Err(format!("retrain.ema is {decay}, but must be in [0, 1), such as 0.9999"));
+        }
+        Ok(())
     }
 }
