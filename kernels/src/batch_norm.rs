@@ -75,9 +75,14 @@ fn scale_and_shift(gamma: &[f32], beta: &[f32], mean: &[f32], var: &[f32], eps: 
 
 /// Mean and biased variance per channel.
 pub fn statistics(x: &[f32], n: usize, c: usize, hw: usize) -> (Vec<f32>, Vec<f32>) {
+    moments(x, n, c, hw).into_iter().map(|(mean, var)| (mean as f32, var as f32)).unzip()
+}
+
+/// [`statistics`] before they are rounded.
+pub fn moments(x: &[f32], n: usize, c: usize, hw: usize) -> Vec<(f64, f64)> {
     assert_eq!(x.len(), n * c * hw, "input length");
     if x.is_empty() {
-        return (vec![0.0; c], vec![0.0; c]);
+        return vec![(0.0, 0.0); c];
     }
     let level = Level::current();
     let shifts: Vec<f32> = (0..c).map(|i| if x[i * hw].is_finite() { x[i * hw] } else { 0.0 }).collect();
@@ -90,9 +95,9 @@ pub fn statistics(x: &[f32], n: usize, c: usize, hw: usize) -> (Vec<f32>, Vec<f3
             let mean = sum / count;
             let var = square / count - mean * mean;
             // NaN stays (`max` would drop it).
-            ((f64::from(*shift) + mean) as f32, if var < 0.0 { 0.0 } else { var as f32 })
+            (f64::from(*shift) + mean, if var < 0.0 { 0.0 } else { var })
         })
-        .unzip()
+        .collect()
 }
 
 /// The gradients of the input, of gamma and of beta for the output's gradient `g`, given the batch statistics that
@@ -109,6 +114,25 @@ pub fn train_backward(
     hw: usize,
     eps: f32,
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    train_backward_in_part(x, g, gamma, mean, var, n, c, hw, eps, |_| (n * hw) as f64)
+}
+
+/// [`train_backward`] where `x` is a part of the batch that the statistics are of. `whole` gets, per channel, this part's
+/// sums of `g` and of `g * (x - mean)`, makes them the sums of the whole batch, and returns the whole batch's number of
+/// values per channel. The gradients of gamma and beta are this part's.
+#[allow(clippy::too_many_arguments)]
+pub fn train_backward_in_part(
+    x: &[f32],
+    g: &[f32],
+    gamma: &[f32],
+    mean: &[f32],
+    var: &[f32],
+    n: usize,
+    c: usize,
+    hw: usize,
+    eps: f32,
+    whole: impl FnOnce(&mut [(f64, f64)]) -> f64,
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     assert!(x.len() == n * c * hw && g.len() == x.len(), "input or gradient length");
     assert!(
         gamma.len() == c && mean.len() == c && var.len() == c,
@@ -122,19 +146,19 @@ pub fn train_backward(
             level.run(Dots { x: &x[i * hw..][..hw], g: &g[i * hw..][..hw], shift: mean[i % c] })
         })
     };
-    let sums = per_channel(&sums, c);
-    let count = (n * hw) as f64;
+    let mut sums = per_channel(&sums, c);
+    let inv: Vec<f64> = var.iter().map(|var| 1.0 / (f64::from(*var) + f64::from(eps)).sqrt()).collect();
+    let ggamma = sums.iter().zip(&inv).map(|((_, dot), inv)| (dot * inv) as f32).collect();
+    let gbeta = sums.iter().map(|(sum, _)| *sum as f32).collect();
+    let count = whole(&mut sums);
     // gx = scale * (g - gbeta / m - xhat * ggamma / m) = scale * g + a * x + b, with xhat = (x - mean) * inv.
-    let mut terms = Vec::with_capacity(c);
-    let (mut ggamma, mut gbeta) = (Vec::with_capacity(c), Vec::with_capacity(c));
-    for (i, (sum, dot)) in sums.into_iter().enumerate() {
-        let inv = 1.0 / (f64::from(var[i]) + f64::from(eps)).sqrt();
+    let term = |i: usize| {
+        let ((sum, dot), inv) = (sums[i], inv[i]);
         let scale = f64::from(gamma[i]) * inv;
         let a = -scale * inv * inv * dot / count;
-        terms.push((scale as f32, a as f32, mean[i], (-scale * sum / count) as f32));
-        ggamma.push((dot * inv) as f32);
-        gbeta.push(sum as f32);
-    }
+        (scale as f32, a as f32, mean[i], (-scale * sum / count) as f32)
+    };
+    let terms: Vec<_> = (0..c).map(term).collect();
     // Entering a kernel is paid once for several small planes, whose gradients still stay in the nearest cache.
     let batch = (PIECE / hw.max(1)).max(1);
     let gx = fill_pieces(

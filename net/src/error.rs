@@ -26,6 +26,9 @@ pub enum NetError {
     /// A device was asked for that is not there.
     #[error("{0}")]
     Device(String),
+    /// Replicas of a training do not go together.
+    #[error("data-parallel training: {0}")]
+    Replica(String),
     /// Training produced a number that is not finite.
     #[error(
         "the {what} became {value} at step {step}: the run stops before the weights are spoiled; try a lower learning rate or gradient clipping"

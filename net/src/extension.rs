@@ -9,6 +9,7 @@
 //! bits.
 
 use crate::layer::{Conv, Pool};
+use crate::synchronised::SharedBatch;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::retro_forward::RetroForward;
 use burn::backend::autodiff::checkpoint::state::BackwardStates;
@@ -49,15 +50,19 @@ pub(crate) fn conv(conv: &Conv, x: Tensor<4>, weight: Tensor<4>, rectify: bool) 
     Tensor::from_dispatch(Dispatch::k_conv(x.into_dispatch(), weight.into_dispatch(), geometry))
 }
 
+/// The whole batch, where `x` is a replica's part of it.
+pub(crate) type Whole = Option<Arc<SharedBatch>>;
+
 /// BatchNorm by batch statistics: output, mean, biased variance.
 pub(crate) fn batch_norm_train(
     x: Tensor<4>,
     gamma: Tensor<1>,
     beta: Tensor<1>,
     eps: f64,
+    whole: Whole,
 ) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
     let (y, mean, variance) =
-        Dispatch::k_batch_norm(x.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch(), eps);
+        Dispatch::k_batch_norm(x.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch(), eps, whole);
     (Tensor::from_dispatch(y), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
 }
 
@@ -100,6 +105,7 @@ pub(crate) trait Kernels: Backend {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         eps: f64,
+        whole: Whole,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
     fn k_max_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
     fn k_avg_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
@@ -133,6 +139,7 @@ pub(crate) trait KernelGradients: Kernels {
         variance: FloatTensor<Self>,
         g: FloatTensor<Self>,
         eps: f64,
+        whole: Whole,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
     /// Gradient of the input; `x` is the forward's input.
     fn max_pool_backward(x: FloatTensor<Self>, g: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
@@ -217,11 +224,21 @@ impl Kernels for Flex {
         gamma: FlexTensor,
         beta: FlexTensor,
         eps: f64,
+        whole: Whole,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let [n, c, h, w] = dims4(&x);
+        let (hw, eps) = (h * w, eps as f32);
         let (y, mean, variance) = with(&x, |x| {
             with(&gamma, |gamma| {
-                with(&beta, |beta| batch_norm::train_forward(x, gamma, beta, n, c, h * w, eps as f32))
+                with(&beta, |beta| match &whole {
+                    None => batch_norm::train_forward(x, gamma, beta, n, c, hw, eps),
+                    Some(whole) => {
+                        let moments = batch_norm::moments(x, n, c, hw);
+                        let (mean, var) = whole.statistics(&moments, (n * hw) as f64);
+                        let y = batch_norm::train_forward_again(x, gamma, beta, &mean, &var, n, c, hw, eps);
+                        (y, mean, var)
+                    }
+                })
             })
         });
         (make(y, [n, c, h, w]), make(mean, [c]), make(variance, [c]))
@@ -310,14 +327,22 @@ impl KernelGradients for Flex {
         variance: FlexTensor,
         g: FlexTensor,
         eps: f64,
+        whole: Whole,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let [n, c, h, w] = dims4(&x);
+        let count = |sums: &mut [(f64, f64)]| match &whole {
+            None => (n * h * w) as f64,
+            Some(whole) => whole.gradients(sums),
+        };
         let (gx, gg, gb) = with(&x, |x| {
             with(&g, |g| {
                 with(&gamma, |gamma| {
                     with(&mean, |mean| {
                         with(&variance, |variance| {
-                            batch_norm::train_backward(x, g, gamma, mean, variance, n, c, h * w, eps as f32)
+                            let (hw, eps) = (h * w, eps as f32);
+                            batch_norm::train_backward_in_part(
+                                x, g, gamma, mean, variance, n, c, hw, eps, count,
+                            )
                         })
                     })
                 })
@@ -435,14 +460,14 @@ impl<B: KernelGradients> Backward<B, 2> for ConvBackward {
 struct BatchNormBackward;
 
 impl<B: KernelGradients> Backward<B, 3> for BatchNormBackward {
-    type State = (NodeId, NodeId, B::FloatTensorPrimitive, B::FloatTensorPrimitive, f64);
+    type State = (NodeId, NodeId, B::FloatTensorPrimitive, B::FloatTensorPrimitive, f64, Whole);
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, saved: &mut Checkpointer) {
         let g = gradients.consume::<B>(&ops.node);
-        let (x, gamma, mean, variance, eps) = ops.state;
+        let (x, gamma, mean, variance, eps, whole) = ops.state;
         let x: FloatTensor<B> = saved.retrieve_node_output(x);
         let gamma: FloatTensor<B> = saved.retrieve_node_output(gamma);
-        let (gx, gg, gb) = B::batch_norm_backward(x, gamma, mean, variance, g, eps);
+        let (gx, gg, gb) = B::batch_norm_backward(x, gamma, mean, variance, g, eps, whole);
         for (parent, gradient) in ops.parents.into_iter().zip([gx, gg, gb]) {
             if let Some(parent) = parent {
                 gradients.register::<B>(parent.id, gradient);
@@ -528,10 +553,11 @@ impl<B: KernelGradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         eps: f64,
+        whole: Whole,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let (y, mean, variance) = {
             let [x, gamma, beta] = [&x, &gamma, &beta].map(|t| t.primitive().clone());
-            B::k_batch_norm(x, gamma, beta, eps)
+            B::k_batch_norm(x, gamma, beta, eps, whole.clone())
         };
         let again = BatchNormAgain::<B> {
             x: x.id(),
@@ -550,7 +576,7 @@ impl<B: KernelGradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         {
             OpsKind::Tracked(mut prepared) => {
                 let (saved_x, saved_gamma) = (prepared.checkpoint(&x), prepared.checkpoint(&gamma));
-                prepared.finish((saved_x, saved_gamma, mean.clone(), variance.clone(), eps), y)
+                prepared.finish((saved_x, saved_gamma, mean.clone(), variance.clone(), eps, whole), y)
             }
             OpsKind::UnTracked(prepared) => prepared.finish(y),
         };

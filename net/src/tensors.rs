@@ -1,10 +1,12 @@
 //! The interpreter that computes with burn: training, batch statistics, inference.
 
+use crate::error::NetError;
 use crate::extension::{self, Scales};
 use crate::interpreter::Interpreter;
 use crate::layer::{BatchNorm, Conv, Linear, Pool};
 use crate::layout::Scope;
 use crate::ops::BN_EPS;
+use crate::synchronised::{SharedBatch, Synchroniser};
 use crate::weights::Weights;
 use burn::tensor::Gradients;
 use burn::tensor::module::{
@@ -15,6 +17,7 @@ use burn::tensor::{Device, Tensor, TensorData, activation};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// How a forward treats BatchNorm and drop path.
 #[derive(Debug)]
@@ -97,7 +100,8 @@ pub struct Tensors<'a> {
     mode: Mode,
     scope: Scope,
     leaves: HashMap<usize, Leaf>,
-    stats: Vec<(usize, Tensor<1>, Tensor<1>, usize)>,
+    stats: Vec<(usize, Tensor<1>, Tensor<1>, f64)>,
+    synchroniser: Option<Arc<Synchroniser>>,
 }
 
 impl<'a> Tensors<'a> {
@@ -112,7 +116,21 @@ impl<'a> Tensors<'a> {
             scope: Scope::default(),
             leaves: HashMap::new(),
             stats: Vec::new(),
+            synchroniser: None,
         }
+    }
+
+    /// Normalises by the statistics of all replicas' images. An error where the CPU kernels do not run: burn's own
+    /// BatchNorm cannot be taken apart, and its gradient would not cross the replicas.
+    pub(crate) fn synchronised(mut self, synchroniser: Arc<Synchroniser>) -> Result<Self, NetError> {
+        if !self.kernels {
+            return Err(NetError::Device(format!(
+                "synchronised BatchNorm runs on the CPU only, not on {:?}; train with BatchNorm per replica there, as the published runs",
+                self.device
+            )));
+        }
+        self.synchroniser = Some(synchroniser);
+        Ok(self)
     }
 
     /// Computes with burn's own operations everywhere: what the CPU kernels are tested against.
@@ -134,7 +152,7 @@ impl<'a> Tensors<'a> {
         self.stats
             .drain(..)
             .map(|(mean_entry, mean, variance, count)| {
-                let unbiased = count as f32 / (count.max(2) - 1) as f32;
+                let unbiased = count as f32 / (count.max(2.0) - 1.0) as f32;
                 let variance = host(variance).into_iter().map(|v| v * unbiased).collect();
                 BatchStats { mean_entry, mean: host(mean), variance }
             })
@@ -249,13 +267,15 @@ impl Interpreter for Tensors<'_> {
         }
         let [n, _, h, w] = x.dims();
         let entry = self.position(&format!("{name}.running_mean"));
+        let whole = self.synchroniser.clone().map(|s| Arc::new(SharedBatch::new(s, self.stats.len())));
         let (y, mean, variance) = if self.kernels {
-            extension::batch_norm_train(x, gamma, beta, BN_EPS)
+            extension::batch_norm_train(x, gamma, beta, BN_EPS, whole.clone())
         } else {
             let out = batch_norm_train(x, gamma, beta, BN_EPS);
             (out.output, out.mean, out.variance)
         };
-        self.stats.push((entry, mean, variance, n * h * w));
+        let count = whole.map_or((n * h * w) as f64, |whole| whole.count());
+        self.stats.push((entry, mean, variance, count));
         y.into()
     }
 

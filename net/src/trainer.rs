@@ -10,6 +10,8 @@ use crate::ema::{Average, Ema, EmaState};
 use crate::error::NetError;
 use crate::layout::Layout;
 use crate::ops::BN_MOMENTUM;
+use crate::replicas::{AllReduce, ReplicaBatchNorm};
+use crate::synchronised::Synchroniser;
 use crate::tensors::{BatchStats, Mode, Tensors};
 use crate::weights::Weights;
 use burn::tensor::{Device, Tensor};
@@ -110,6 +112,7 @@ pub struct Trainer {
     gradients: Vec<f32>,
     pending: Pending,
     average: Option<Average>,
+    replicas: Option<(Arc<dyn AllReduce>, ReplicaBatchNorm)>,
     /// Where the run stands; the caller moves epochs on.
     pub state: TrainerState,
 }
@@ -126,6 +129,7 @@ impl Trainer {
             gradients: vec![0.0; n],
             pending: Pending::default(),
             average: None,
+            replicas: None,
             state: TrainerState::default(),
         }
     }
@@ -143,6 +147,17 @@ impl Trainer {
     /// The averaged weights, if this trainer keeps them.
     pub fn ema(&self) -> Option<&Weights> {
         self.average.as_ref().map(|average| &average.weights)
+    }
+
+    /// Makes this trainer one of several replicas ([`run_replicas`](crate::run_replicas)): each has a part of every batch,
+    /// and all must start from the same weights or state. They stay equal to the bit; replica 0 saves for all.
+    ///
+    /// [`apply`](Self::apply) averages the gradients over all micro-batches of all replicas, by their shares. With equal
+    /// parts, [`step`](Self::step) can be used as it is.
+    #[must_use]
+    pub fn with_replicas(mut self, replicas: Arc<dyn AllReduce>, batch_norm: ReplicaBatchNorm) -> Self {
+        self.replicas = (replicas.world() > 1).then_some((replicas, batch_norm));
+        self
     }
 
     /// One step of one batch: [`accumulate`](Self::accumulate) and [`apply`](Self::apply).
@@ -190,6 +205,12 @@ impl Trainer {
         forward: impl FnOnce(&mut Tensors) -> Tensor<1> + Send,
     ) -> Result<f64, NetError> {
         let mut tensors = Tensors::new(&self.weights, device.clone(), mode);
+        let mut synchroniser = None;
+        if let Some((replicas, ReplicaBatchNorm::Synchronised)) = &self.replicas {
+            let synchronises = Arc::new(Synchroniser::new(replicas.clone()));
+            tensors = tensors.synchronised(synchronises.clone())?;
+            synchroniser = Some(synchronises);
+        }
         let (loss, mut gradients) = genas_kernels::in_pool(|| {
             let loss = forward(&mut tensors);
             // The share goes in here, not into the gradients afterwards, so that what crosses replicas on the way back
@@ -197,6 +218,9 @@ impl Trainer {
             let shared = if share == 1.0 { loss.clone() } else { loss.clone().mul_scalar(share as f32) };
             (loss, shared.backward())
         });
+        if let Some(error) = synchroniser.and_then(|s| s.take_failure()) {
+            return Err(error);
+        }
         let loss = f64::from(loss.into_scalar::<f32>());
         self.finite("loss", loss)?;
         let pending = &mut self.pending;
@@ -230,11 +254,14 @@ impl Trainer {
     /// Ends a step: clips the gradients that [`accumulate`](Self::accumulate) has summed, and moves the weights, their
     /// BatchNorm statistics and the average.
     ///
-    /// A gradient that is not finite is an error; it leaves all of these as they were, and the step is forgotten.
+    /// A gradient that is not finite is an error, and so is a replica that has stopped; both leave all of these as they
+    /// were, and the step is forgotten.
     pub fn apply(&mut self, sgd: &SgdConfig, rate: f64) -> Result<StepReport, NetError> {
         let layout = self.weights.layout().clone();
-        let pending = std::mem::take(&mut self.pending);
+        let mut pending = std::mem::take(&mut self.pending);
         assert!(pending.share > 0.0, "a step has at least one micro-batch");
+        let buffers = self.moved_buffers(&pending.statistics);
+        let buffers = self.reduce(&mut pending, buffers)?;
         let positions = || (0..self.used.len()).filter(|&position| pending.touched[position]);
         let squares = positions()
             .map(|p| genas_kernels::sgd::sum_squares(&self.gradients[layout.entries()[p].range()]));
@@ -265,13 +292,47 @@ impl Trainer {
                 );
             }
         }
-        update_statistics(&mut self.weights, &pending.statistics, BN_MOMENTUM as f32);
+        self.weights.parts_mut().1.copy_from_slice(&buffers);
         if let Some(average) = &mut self.average {
             average.update(&self.weights);
         }
         self.state.step += 1;
         self.state.step_in_epoch += 1;
         Ok(StepReport { loss: pending.loss / pending.share, gradient_norm })
+    }
+
+    /// The BatchNorm statistics as they will be; the weights keep the old ones.
+    fn moved_buffers(&mut self, statistics: &[BatchStats]) -> Vec<f32> {
+        let mut before = self.weights.buffers().to_vec();
+        update_statistics(&mut self.weights, statistics, BN_MOMENTUM as f32);
+        self.weights.parts_mut().1.swap_with_slice(&mut before);
+        before
+    }
+
+    /// Sums over the replicas. BatchNorm statistics become those of replica 0: the others add zeros.
+    fn reduce(&mut self, pending: &mut Pending, mut buffers: Vec<f32>) -> Result<Vec<f32>, NetError> {
+        let Some((replicas, _)) = &self.replicas else { return Ok(buffers) };
+        let (step, world) = (self.state.step as f64, replicas.world() as f64);
+        let mut sums = [pending.share, pending.loss, step, step * step];
+        replicas.sum_f64(&mut sums)?;
+        if sums[2] != step * world || sums[3] != step * step * world {
+            return Err(NetError::Replica(format!(
+                "replica {} is at step {step}, and others are not; start all of them from the same state",
+                replicas.rank()
+            )));
+        }
+        (pending.share, pending.loss) = (sums[0], sums[1]);
+        replicas.sum(&mut self.gradients)?;
+        if replicas.rank() > 0 {
+            buffers.fill(0.0);
+        }
+        let n = buffers.len();
+        buffers.extend(pending.touched.iter().map(|&touched| f32::from(u8::from(touched))));
+        replicas.sum(&mut buffers)?;
+        for (touched, count) in pending.touched.iter_mut().zip(buffers.drain(n..)) {
+            *touched = count > 0.0;
+        }
+        Ok(buffers)
     }
 
     /// Writes everything that a bit-identical continuation needs.
