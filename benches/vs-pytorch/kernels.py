@@ -47,6 +47,9 @@ def cases():
     yield "RetinaNet P6", "dense", 1, 256, 256, 50, 68, 3, 2, 1, conv
     for dilation in (12, 24, 36):
         yield "DeepLab ASPP", "dense", 2, 736, 512, 32, 64, 3, 1, dilation, conv
+    for n, classes in [(64, 10), (128, 1000)]:
+        yield "loss", "cross_entropy", n, classes, classes, 1, 1, 1, 1, 1, both
+    yield "loss, segmentation", "cross_entropy", 2, 19, 19, 256, 512, 1, 1, 1, both
 
 
 class Genas:
@@ -87,6 +90,18 @@ def torch_operation(kernel, which, shape):
         _, save_mean, save_inverse = aten.native_batch_norm(x, gamma, beta, mean, variance, True, 0.1, 1e-5)
         g, saved = torch.rand_like(x), (mean, variance, save_mean, save_inverse)
         return lambda: aten.native_batch_norm_backward(g, x, gamma, *saved, True, 1e-5, [True] * 3)
+    if kernel == "cross_entropy":
+        maps = h * w > 1
+        labels = torch.arange(n * h * w) * 7919 % ci
+        x, labels = (x, labels.view(n, h, w)) if maps else (x.view(n, ci), labels)
+        if which == "forward":
+            return lambda: torch.nn.functional.cross_entropy(x, labels)
+        loss, back = (aten.nll_loss2d_forward, aten.nll_loss2d_backward) if maps else (
+            aten.nll_loss_forward, aten.nll_loss_backward)
+        log_p, one = aten._log_softmax(x, 1, False), torch.ones(())
+        _, total = loss(log_p, labels, None, 1, -100)
+        return lambda: aten._log_softmax_backward_data(
+            back(one, log_p, labels, None, 1, -100, total), log_p, 1, torch.float32)
     window = [k] * 2, [stride] * 2, [pad] * 2
     if kernel == "max_pool":
         if which == "forward":

@@ -7,13 +7,14 @@
 //!     KERNEL PASS N CI CO H W K STRIDE DILATION CALLS
 //!
 //! and answers each with the milliseconds of CALLS calls, separated by commas. Kernels: `dense`, `depthwise`,
-//! `pointwise`, `batch_norm`, `max_pool`, `avg_pool`, `subsample`; passes: `forward`, `backward`, and for convolutions
+//! `pointwise`, `batch_norm`, `max_pool`, `avg_pool`, `subsample`, `cross_entropy` (of CI classes); passes: `forward`, `backward`, and for convolutions
 //! `input` and `weight`. Padding keeps the size (stride 1). `GENAS_SIMD` limits the instruction set.
 //!
 //! Everything runs inside the pool, as training does: a call from a thread outside costs a wake-up more. Calls are counted
 //! after [`WARM_UP`] of calls: a system may keep threads that slept together on one core at first (the one of a virtual
 //! machine measured did, for 5 to 20 ms, which doubles the time of every kernel), while training calls without a pause.
 
+use genas_kernels::cross_entropy::{self, Targets};
 use genas_kernels::pool::PoolShape;
 use genas_kernels::{ConvShape, batch_norm, dense, depthwise, pointwise, pool, subsample};
 use std::fmt;
@@ -95,9 +96,26 @@ impl Case {
             ("avg_pool", "backward") => call!(pool::avg_backward(&g, &planes)),
             ("subsample", "forward") => call!(subsample::forward(&x, n * ci, h, w, 1)),
             ("subsample", "backward") => call!(subsample::backward(&g, n * ci, h, w, 1)),
+            ("cross_entropy", pass) => {
+                let labels: Vec<i64> = (0..n * hw).map(|i| (i * 7919 % ci) as i64).collect();
+                let shape = cross_entropy::Shape { n, classes: ci, hw };
+                let found = cross_entropy::forward(&x, &targets(&labels), shape);
+                let (max, log_sum, scale) = (found.max, found.log_sum, 1.0 / (n * hw) as f32);
+                match pass {
+                    "forward" => call!(cross_entropy::forward(&x, &targets(&labels), shape)),
+                    "backward" => {
+                        call!(cross_entropy::backward(&x, &targets(&labels), &max, &log_sum, scale, shape))
+                    }
+                    _ => return None,
+                }
+            }
             _ => return None,
         })
     }
+}
+
+fn targets(labels: &[i64]) -> Targets<'_> {
+    Targets { labels, smoothing: 0.0, ignore: None }
 }
 
 /// Those of `benches/vs-pytorch/kernels.py`, without the largest.
@@ -120,6 +138,9 @@ fn cases() -> Vec<Case> {
             add("avg_pool", [64, c, c, h, h, 3, stride, 1], BOTH);
         }
         add("subsample", [64, c, c, h, h, 1, 2, 1], BOTH);
+    }
+    for [n, classes, h, w] in [[64, 10, 1, 1], [128, 1000, 1, 1], [2, 19, 256, 512]] {
+        add("cross_entropy", [n, classes, classes, h, w, 1, 1, 1], BOTH);
     }
     for numbers in [
         [64, 3, 48, 32, 32, 3, 1, 1],

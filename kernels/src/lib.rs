@@ -25,6 +25,7 @@
 
 pub mod average;
 pub mod batch_norm;
+pub mod cross_entropy;
 pub mod dense;
 pub mod depthwise;
 pub mod elementwise;

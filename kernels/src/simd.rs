@@ -160,6 +160,13 @@ pub(crate) trait Simd: Copy {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b + c`; rounds once or twice.
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The larger one; `b` where one is NaN.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// 2 to the power of `n`, a whole number from -127 (for which it is 0) to 127. Something finite where `n` is NaN.
+    fn pow2(self, n: Self::V) -> Self::V;
+    /// `(e, m)` with `v = m * 2^e` and `m` from `sqrt(1/2)` to `sqrt(2)`, for positive normal `v`. Something finite for
+    /// others.
+    fn split(self, v: Self::V) -> (Self::V, Self::V);
     /// `max(v, 0)`; NaN stays.
     fn relu(self, v: Self::V) -> Self::V;
     /// `g`, but 0 where `x <= 0`.
@@ -188,6 +195,56 @@ pub(crate) trait Simd: Copy {
         self.splat(0.0)
     }
 
+    /// The exponential function for `v <= 0`, to about one unit in the last place; 0 below -87.7. NaN stays. (Cephes'
+    /// `expf`.)
+    #[inline(always)]
+    fn exp_of_negative(self, v: Self::V) -> Self::V {
+        const COEFFICIENTS: [f32; 6] =
+            [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+        // Adding and taking away 1.5 * 2^23 rounds to a whole number.
+        let magic = self.splat(12_582_912.0);
+        // NaN is the second operand.
+        let v = self.max(self.splat(-88.0), v);
+        let n = self.sub(self.fma(v, self.splat(std::f32::consts::LOG2_E), magic), magic);
+        // ln(2) in two parts: the first has so few bits that its product with `n` is exact.
+        let r = self.fma(n, self.splat(-0.693_359_4), v);
+        let r = self.fma(n, self.splat(2.121_944_4e-4), r);
+        let mut p = self.splat(COEFFICIENTS[0]);
+        for c in &COEFFICIENTS[1..] {
+            p = self.fma(p, r, self.splat(*c));
+        }
+        let p = self.add(self.fma(self.mul(r, r), p, r), self.splat(1.0));
+        self.mul(p, self.pow2(n))
+    }
+
+    /// The natural logarithm of a positive normal number, to about one unit in the last place. NaN stays. (Cephes'
+    /// `logf`.)
+    #[inline(always)]
+    fn ln(self, v: Self::V) -> Self::V {
+        const COEFFICIENTS: [f32; 9] = [
+            7.037_683_6e-2,
+            -1.151_461e-1,
+            1.167_699_9e-1,
+            -1.242_014_1e-1,
+            1.424_932_3e-1,
+            -1.666_805_8e-1,
+            2.000_071_5e-1,
+            -2.499_999_4e-1,
+            3.333_333_1e-1,
+        ];
+        let (e, m) = self.split(v);
+        let x = self.sub(m, self.splat(1.0));
+        let square = self.mul(x, x);
+        let mut p = self.splat(COEFFICIENTS[0]);
+        for c in &COEFFICIENTS[1..] {
+            p = self.fma(p, x, self.splat(*c));
+        }
+        let y = self.fma(e, self.splat(-2.121_944_4e-4), self.mul(self.mul(x, square), p));
+        let y = self.add(x, self.fma(square, self.splat(-0.5), y));
+        let y = self.fma(e, self.splat(0.693_359_4), y);
+        self.fma(v, self.zero(), y)
+    }
+
     /// Loads `data[at..]`, at most `LANES` elements, zeros behind them.
     #[inline(always)]
     fn load_part(self, data: &[f32], at: usize, len: usize) -> Self::V {
@@ -214,6 +271,9 @@ pub(crate) trait Simd: Copy {
         }
     }
 }
+
+/// Bits of the square root of 1/2.
+const SQRT_HALF: i32 = 0x3f35_04f3;
 
 /// Eight elements at a time in plain Rust.
 #[derive(Clone, Copy)]
@@ -268,6 +328,22 @@ impl Simd for Portable {
         self.add(self.mul(a, b), c)
     }
     #[inline(always)]
+    fn max(self, a: Self::V, b: Self::V) -> Self::V {
+        Self::map2(a, b, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
+    fn pow2(self, n: Self::V) -> Self::V {
+        Self::map2(n, n, |n, _| f32::from_bits(((n as i32 + 127) as u32) << 23))
+    }
+    #[inline(always)]
+    fn split(self, v: Self::V) -> (Self::V, Self::V) {
+        // The bits of `v` less those of sqrt(1/2) have the exponent in their upper part.
+        let exponent = |v: f32| (v.to_bits() as i32).wrapping_sub(SQRT_HALF) >> 23;
+        let e = Self::map2(v, v, |v, _| exponent(v) as f32);
+        let m = Self::map2(v, v, |v, _| f32::from_bits(v.to_bits().wrapping_sub((exponent(v) << 23) as u32)));
+        (e, m)
+    }
+    #[inline(always)]
     fn relu(self, v: Self::V) -> Self::V {
         Self::map2(v, v, |v, _| if v < 0.0 { 0.0 } else { v })
     }
@@ -304,7 +380,7 @@ impl Simd for Portable {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Kernel, Simd};
+    use super::{Kernel, SQRT_HALF, Simd};
     use std::arch::x86_64::*;
 
     /// Eight elements; made only where AVX2 and FMA are there. `WIDE`: compiled for AVX-512, with its 32 registers.
@@ -386,6 +462,26 @@ mod x86 {
         #[inline(always)]
         fn fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
             unsafe { _mm256_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        fn max(self, a: __m256, b: __m256) -> __m256 {
+            unsafe { _mm256_max_ps(a, b) }
+        }
+        #[inline(always)]
+        fn pow2(self, n: __m256) -> __m256 {
+            unsafe {
+                let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+            }
+        }
+        #[inline(always)]
+        fn split(self, v: __m256) -> (__m256, __m256) {
+            unsafe {
+                let bits = _mm256_castps_si256(v);
+                let exponent = _mm256_srai_epi32::<23>(_mm256_sub_epi32(bits, _mm256_set1_epi32(SQRT_HALF)));
+                let mantissa = _mm256_sub_epi32(bits, _mm256_slli_epi32::<23>(exponent));
+                (_mm256_cvtepi32_ps(exponent), _mm256_castsi256_ps(mantissa))
+            }
         }
         #[inline(always)]
         fn relu(self, v: __m256) -> __m256 {
@@ -514,6 +610,26 @@ mod x86 {
         #[inline(always)]
         fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
             unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        fn max(self, a: __m512, b: __m512) -> __m512 {
+            unsafe { _mm512_max_ps(a, b) }
+        }
+        #[inline(always)]
+        fn pow2(self, n: __m512) -> __m512 {
+            unsafe {
+                let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+                _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
+            }
+        }
+        #[inline(always)]
+        fn split(self, v: __m512) -> (__m512, __m512) {
+            unsafe {
+                let bits = _mm512_castps_si512(v);
+                let exponent = _mm512_srai_epi32::<23>(_mm512_sub_epi32(bits, _mm512_set1_epi32(SQRT_HALF)));
+                let mantissa = _mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(exponent));
+                (_mm512_cvtepi32_ps(exponent), _mm512_castsi512_ps(mantissa))
+            }
         }
         #[inline(always)]
         fn relu(self, v: __m512) -> __m512 {

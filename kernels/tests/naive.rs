@@ -2,6 +2,7 @@
 //! numbers of threads.
 #![allow(missing_docs)]
 
+use genas_kernels::cross_entropy::{self, Shape, Targets};
 use genas_kernels::pool::PoolShape;
 use genas_kernels::sgd::Sgd;
 use genas_kernels::simd::{Level, with_level};
@@ -657,6 +658,196 @@ fn scaled_sums_match_naive() {
     }
 }
 
+/// Losses, and gradients of `scale` times their sum.
+fn naive_cross_entropy(x: &[f32], t: &Targets, scale: f64, s: Shape) -> (Vec<f64>, Vec<f64>) {
+    let (mut losses, mut gradient) = (vec![0.0; s.places()], vec![0.0; x.len()]);
+    let smoothing = f64::from(t.smoothing);
+    for place in (0..s.places()).filter(|place| Some(t.labels[*place]) != t.ignore) {
+        let at = |c: usize| (place / s.hw * s.classes + c) * s.hw + place % s.hw;
+        let max = (0..s.classes).map(|c| f64::from(x[at(c)])).fold(f64::NEG_INFINITY, f64::max);
+        let log_sum = (0..s.classes).map(|c| (f64::from(x[at(c)]) - max).exp()).sum::<f64>().ln();
+        for c in 0..s.classes {
+            let own = if c as i64 == t.labels[place] { 1.0 - smoothing } else { 0.0 };
+            let target = own + smoothing / s.classes as f64;
+            let log_p = f64::from(x[at(c)]) - max - log_sum;
+            losses[place] -= target * log_p;
+            gradient[at(c)] = scale * (log_p.exp() - target);
+        }
+    }
+    (losses, gradient)
+}
+
+#[test]
+fn cross_entropy_matches_naive() {
+    let mut draw = Draw(11);
+    let mut shapes = vec![
+        [64, 10, 1],
+        [128, 1000, 1],
+        [1, 1, 1],
+        [0, 5, 1],
+        [2, 3, 0],
+        [5, 16, 1],
+        [2, 19, 3000],
+        [1, 150, 900],
+    ];
+    for _ in 0..60 {
+        let hw = if draw.below(3) == 0 { 1 } else { 1 + draw.below(700) };
+        shapes.push([1 + draw.below(9), 1 + draw.below(40), hw]);
+    }
+    for (i, [n, classes, hw]) in shapes.into_iter().enumerate() {
+        let s = Shape { n, classes, hw };
+        // Around 0, far apart, and far from 0 but close together.
+        let (factor, offset) = [(3.0, 0.0), (1e4, 0.0), (3.0, 1e4), (30.0, -1e4)][i % 4];
+        let x: Vec<f32> = values(n * classes * hw, i as u64).iter().map(|v| factor * v + offset).collect();
+        let ignore = [None, Some(255), Some(-100), Some(0)][draw.below(4)];
+        let labels: Vec<i64> = (0..s.places())
+            .map(|_| match ignore {
+                Some(label) if draw.below(3) == 0 => label,
+                _ => draw.below(classes) as i64,
+            })
+            .collect();
+        let smoothing = [0.0, 0.1, 0.5, 1.0][draw.below(4)];
+        let targets = Targets { labels: &labels, smoothing, ignore };
+        let scale = 1.7 / targets.counted().max(1) as f32;
+        let (losses, gradient) = naive_cross_entropy(&x, &targets, f64::from(scale), s);
+        let mean = losses.iter().sum::<f64>() / targets.counted().max(1) as f64;
+        everywhere(|level| {
+            let what = format!("{level} {s:?} {factor} {offset} {smoothing} {ignore:?}");
+            let found = cross_entropy::forward(&x, &targets, s);
+            close(&found.losses, &losses, &what);
+            close(&[found.mean], &[mean], &what);
+            let g = cross_entropy::backward(&x, &targets, &found.max, &found.log_sum, scale, s);
+            close_at(&g, &gradient, 1e-9, &what);
+            vec![found.losses, vec![found.mean], g]
+        });
+    }
+}
+
+#[test]
+fn cross_entropy_is_that_of_pytorch() {
+    // F.cross_entropy in f64, PyTorch 2.14, reduction "none" and "mean", with ignore_index=255; gradient of the mean.
+    let x =
+        [1.5, -2.0, 0.25, 3.0, 0.0, -1.0, 0.5, 2.0, 0.25, -3.0, 1.0, -1.0, -1.0, 0.5, 0.25, 2.5, -0.5, 4.0];
+    let labels = [0, 1, 255, 2, 0, 1];
+    for (smoothing, mean, losses, gradient) in [
+        (
+            0.0,
+            1.6082378205146526,
+            [
+                0.37153903185268283,
+                0.21627666737082574,
+                0.0,
+                0.9756187175203594,
+                1.464368784107945,
+                5.013385901721449,
+            ],
+            [
+                -0.062065583,
+                0.002950695,
+                0.0,
+                0.124300081,
+                -0.15375522,
+                0.001329671,
+                0.050743236,
+                -0.038897518,
+                0.0,
+                0.000308109,
+                0.125706344,
+                -0.198670329,
+                0.011322346,
+                0.035946823,
+                0.0,
+                -0.12460819,
+                0.028048877,
+                0.197340658,
+            ],
+        ),
+        (
+            0.1,
+            1.6649044871813192,
+            [
+                0.4882056985193495,
+                0.3996100007041591,
+                0.0,
+                1.1422853841870262,
+                1.447702117441278,
+                4.846719235054783,
+            ],
+            [
+                -0.048732249,
+                -0.003715972,
+                0.0,
+                0.117633414,
+                -0.140421887,
+                -0.005336996,
+                0.04407657,
+                -0.025564184,
+                0.0,
+                -0.006358558,
+                0.119039677,
+                -0.185336996,
+                0.00465568,
+                0.029280156,
+                0.0,
+                -0.111274857,
+                0.02138221,
+                0.190673992,
+            ],
+        ),
+    ] {
+        let targets = Targets { labels: &labels, smoothing, ignore: Some(255) };
+        let s = Shape { n: 1, classes: 3, hw: 6 };
+        everywhere(|level| {
+            let found = cross_entropy::forward(&x, &targets, s);
+            close(&found.losses, &losses, level);
+            close(&[found.mean], &[mean], level);
+            let g = cross_entropy::backward(&x, &targets, &found.max, &found.log_sum, 0.2, s);
+            close(&g, &gradient, level);
+            vec![found.losses, g]
+        });
+    }
+}
+
+#[test]
+fn cross_entropy_of_what_is_not_finite() {
+    const INF: f32 = f32::INFINITY;
+    for hw in [1, 2, 40] {
+        // Of a sample's places, the first is the case, the others are zeros.
+        let case = |logits: [f32; 3], label: i64, smoothing: f32| {
+            let x: Vec<f32> =
+                logits.iter().flat_map(|v| (0..hw).map(move |p| if p == 0 { *v } else { 0.0 })).collect();
+            let mut labels = vec![1; hw];
+            labels[0] = label;
+            let targets = Targets { labels: &labels, smoothing, ignore: Some(255) };
+            let s = Shape { n: 1, classes: 3, hw };
+            let mut out = (0.0, vec![]);
+            for level in Level::supported() {
+                out = with_level(level, || {
+                    let found = cross_entropy::forward(&x, &targets, s);
+                    let g = cross_entropy::backward(&x, &targets, &found.max, &found.log_sum, 1.0, s);
+                    assert!(found.losses[1..].iter().all(|loss| (loss - 3f32.ln()).abs() < 1e-6));
+                    (found.losses[0], g.chunks(hw).map(|g| g[0]).collect())
+                });
+            }
+            out
+        };
+        assert!(case([f32::NAN, 0.0, 1.0], 1, 0.0).0.is_nan());
+        assert!(case([0.0, INF, 1.0], 1, 0.0).0.is_nan());
+        // An impossible class: no matter unless it is the label, or smoothing wants some of it.
+        let (loss, g) = case([0.0, -INF, 0.0], 0, 0.0);
+        assert!((loss - 2f32.ln()).abs() < 1e-6 && g == [-0.5, 0.0, 0.5], "{loss} {g:?}");
+        assert_eq!(case([0.0, -INF, 0.0], 1, 0.0).0, INF);
+        assert_eq!(case([0.0, -INF, 0.0], 0, 0.1).0, INF);
+        // Far apart: certain, and rightly or wrongly so.
+        assert_eq!(case([1e4, -1e4, 0.0], 0, 0.0), (0.0, vec![0.0, 0.0, 0.0]));
+        assert_eq!(case([1e4, -1e4, 0.0], 1, 0.0), (2e4, vec![1.0, -1.0, 0.0]));
+        // Ignored: nothing, whatever the logits are.
+        assert_eq!(case([f32::NAN, INF, 1.0], 255, 0.1), (0.0, vec![0.0, 0.0, 0.0]));
+    }
+    let none = Targets { labels: &[255, 255], smoothing: 0.0, ignore: Some(255) };
+    assert_eq!(cross_entropy::forward(&[1.0; 4], &none, Shape { n: 2, classes: 2, hw: 1 }).mean, 0.0);
+}
+
 #[test]
 fn elementwise_matches_naive() {
     for len in [0, 1, 7, 100, 2048, 40_003] {
@@ -785,6 +976,18 @@ fn gradients_agree_with_finite_differences() {
                 vec![max, average, input, filter]
             });
         }
+        let labels: Vec<i64> =
+            (0..n * hw).map(|_| [255, draw.below(c) as i64][draw.below(5).min(1)]).collect();
+        let targets = Targets { labels: &labels, smoothing: 0.1, ignore: Some(255) };
+        let logits = Shape { n, classes: c, hw };
+        everywhere(|level| {
+            let found = cross_entropy::forward(&x, &targets, logits);
+            let input = cross_entropy::backward(&x, &targets, &found.max, &found.log_sum, 1.0, logits);
+            let forward = |x: &[f32]| cross_entropy::forward(x, &targets, logits).losses;
+            let ones = vec![1.0; n * hw];
+            agrees_with_differences(&x, &ones, &input, 0.1, forward, &format!("{level} {logits:?}"));
+            vec![input]
+        });
         if n * hw < 8 {
             continue;
         }

@@ -22,6 +22,7 @@ use burn::backend::{
     AutodiffBackend, Backend, Dispatch, DispatchDevice, Flex, TensorMetadata, backend_extension,
 };
 use burn::tensor::{Device, Tensor, TensorData};
+use genas_kernels::cross_entropy::{self, Targets};
 use genas_kernels::pool::PoolShape;
 use genas_kernels::{
     ConvShape, batch_norm, dense, depthwise, elementwise, pointwise, pool, subsample as sub,
@@ -89,6 +90,26 @@ pub(crate) fn add_scaled([a, b]: [Tensor<4>; 2], scales: [Scales; 2]) -> Tensor<
     Tensor::from_dispatch(Dispatch::k_add_scaled(a.into_dispatch(), b.into_dispatch(), scales))
 }
 
+/// Mean cross-entropy of `[n, classes, h, w]`.
+pub(crate) fn cross_entropy(logits: Tensor<4>, targets: MapTargets) -> Tensor<1> {
+    let (loss, _, _) = Dispatch::k_cross_entropy(logits.into_dispatch(), targets);
+    Tensor::from_dispatch(loss)
+}
+
+/// What the logits should say, see [`Targets`].
+#[derive(Clone, Debug)]
+pub(crate) struct MapTargets {
+    pub labels: Arc<[i64]>,
+    pub smoothing: f32,
+    pub ignore: Option<i64>,
+}
+
+impl MapTargets {
+    fn borrow(&self) -> Targets<'_> {
+        Targets { labels: &self.labels, smoothing: self.smoothing, ignore: self.ignore }
+    }
+}
+
 /// A convolution and whether a ReLU stands before it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConvGeometry {
@@ -111,6 +132,11 @@ pub(crate) trait Kernels: Backend {
     fn k_avg_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
     fn k_subsample(x: FloatTensor<Self>, offset: usize) -> FloatTensor<Self>;
     fn k_add_scaled(a: FloatTensor<Self>, b: FloatTensor<Self>, scales: [Scales; 2]) -> FloatTensor<Self>;
+    /// The mean loss, and of each place the largest logit and the logarithm of the sum of exponentials relative to it.
+    fn k_cross_entropy(
+        x: FloatTensor<Self>,
+        targets: MapTargets,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
 /// Their gradients, on backends that have them.
@@ -149,6 +175,14 @@ pub(crate) trait KernelGradients: Kernels {
     fn subsample_backward(size: [usize; 2], g: FloatTensor<Self>, offset: usize) -> FloatTensor<Self>;
     /// Gradient of one of the maps that `k_add_scaled` adds.
     fn scale(g: FloatTensor<Self>, scales: Scales) -> FloatTensor<Self>;
+    /// Gradient of the logits.
+    fn cross_entropy_backward(
+        x: FloatTensor<Self>,
+        max: FloatTensor<Self>,
+        log_sum: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+        targets: MapTargets,
+    ) -> FloatTensor<Self>;
 }
 
 type FlexTensor = FloatTensor<Flex>;
@@ -187,6 +221,11 @@ fn conv_shape(x: &FlexTensor, conv: &Conv) -> ConvShape {
 
 fn pool_shape(planes: usize, [h, w]: [usize; 2], p: &Pool) -> PoolShape {
     PoolShape { planes, h, w, k: p.kernel, stride: p.stride, pad: p.padding }
+}
+
+fn map_shape(x: &FlexTensor) -> cross_entropy::Shape {
+    let [n, classes, h, w] = dims4(x);
+    cross_entropy::Shape { n, classes, hw: h * w }
 }
 
 /// Which kernel computes a convolution.
@@ -267,6 +306,13 @@ impl Kernels for Flex {
         let scales = scales.each_ref().map(|s| s.as_deref());
         let y = with(&a, |a| with(&b, |b| elementwise::add_scaled([a, b], scales, n, c, h * w)));
         make(y, [n, c, h, w])
+    }
+
+    fn k_cross_entropy(x: FlexTensor, targets: MapTargets) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let s = map_shape(&x);
+        let found = with(&x, |x| cross_entropy::forward(x, &targets.borrow(), s));
+        let places = [s.n, s.hw];
+        (make(vec![found.mean], [1]), make(found.max, places), make(found.log_sum, places))
     }
 }
 
@@ -374,6 +420,23 @@ impl KernelGradients for Flex {
         let [n, c, h, w] = dims4(&g);
         make(with(&g, |g| elementwise::scale(g, &scales, n, c, h * w)), [n, c, h, w])
     }
+
+    fn cross_entropy_backward(
+        x: FlexTensor,
+        max: FlexTensor,
+        log_sum: FlexTensor,
+        g: FlexTensor,
+        targets: MapTargets,
+    ) -> FlexTensor {
+        let (s, targets) = (map_shape(&x), targets.borrow());
+        let scale = with(&g, |g| g[0]) / targets.counted().max(1) as f32;
+        let gx = with(&x, |x| {
+            with(&max, |max| {
+                with(&log_sum, |log_sum| cross_entropy::backward(x, &targets, max, log_sum, scale, s))
+            })
+        });
+        make(gx, dims4(&x))
+    }
 }
 
 /// Backward of a one-input operation whose gradient needs its input.
@@ -432,6 +495,22 @@ impl<B: KernelGradients> Backward<B, 2> for AddScaledBackward {
             if let Some(parent) = parent {
                 gradients.register::<B>(parent.id, B::scale(g.clone(), scales));
             }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct CrossEntropyBackward;
+
+impl<B: KernelGradients> Backward<B, 1> for CrossEntropyBackward {
+    type State = (NodeId, B::FloatTensorPrimitive, B::FloatTensorPrimitive, MapTargets);
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, saved: &mut Checkpointer) {
+        let g = gradients.consume::<B>(&ops.node);
+        let (x, max, log_sum, targets) = ops.state;
+        let x: FloatTensor<B> = saved.retrieve_node_output(x);
+        if let [Some(parent)] = ops.parents {
+            gradients.register::<B>(parent.id, B::cross_entropy_backward(x, max, log_sum, g, targets));
         }
     }
 }
@@ -630,5 +709,20 @@ impl<B: KernelGradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
                 prepared.finish(B::k_add_scaled(a.into_primitive(), b.into_primitive(), scales))
             }
         }
+    }
+
+    fn k_cross_entropy(
+        x: FloatTensor<Self>,
+        targets: MapTargets,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let (loss, max, log_sum) = B::k_cross_entropy(x.primitive().clone(), targets.clone());
+        let loss = match CrossEntropyBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prepared) => {
+                let state = (prepared.checkpoint(&x), max.clone(), log_sum.clone(), targets);
+                prepared.finish(state, loss)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(loss),
+        };
+        (loss, Self::from_inner(max), Self::from_inner(log_sum))
     }
 }
