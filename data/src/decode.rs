@@ -23,7 +23,7 @@ pub fn decode_file(path: &Path) -> Result<Picture, DataError> {
 }
 
 /// Decodes the content of an image file.
-fn decode(bytes: &[u8]) -> Result<Picture, String> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Picture, String> {
     if bytes.is_empty() {
         return Err("the file is empty (0 bytes)".to_owned());
     }

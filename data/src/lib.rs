@@ -4,6 +4,8 @@
 //! [`open`] recognises a folder and [`load`] reads a split of it into an [`ImageSet`], which a
 //! [`TrainLoader`] turns into batches. Sets that do not fit into memory, and photos for models that
 //! are evaluated as ONNX, are streamed by an [`EvalSource`]. [`check`] reads a data set through.
+//! ImageNet is trained on from disk: a [`PhotoSource`] (class folders or tar shards), a [`PhotoLoader`] that augments
+//! as a [`PhotoAugment`] says, and a [`PhotoEval`] for the validation images.
 //! Nothing here knows networks or devices: images leave as `f32` in N x C x H x W.
 
 mod augment;
@@ -16,9 +18,14 @@ mod eval;
 mod folder;
 mod image_set;
 mod loader;
+mod photo;
+mod photo_eval;
+mod photo_loader;
+mod photo_source;
 mod picture;
 mod prefetch;
 pub mod shapes;
+mod shards;
 mod split;
 
 pub use augment::AugmentConfig;
@@ -31,6 +38,11 @@ pub use eval::{EvalBatch, EvalItem, EvalSource, EvalTransform};
 pub use folder::{FolderIndex, ImageFolder, images_in};
 pub use image_set::{ImageSet, Normalization, normalized};
 pub use loader::{Batch, TrainLoader};
+pub use photo::{ColorJitter, ColorStep, CropKind, PhotoAugment, PhotoChange, Window};
+pub use photo_eval::{Interpolation, PhotoEval, PhotoEvalTransform};
+pub use photo_loader::{OnBroken, PhotoLoader};
+pub use photo_source::PhotoSource;
 pub use picture::{Picture, shorter_side};
 pub use prefetch::{Prefetch, Workers};
+pub use shards::ShardIndex;
 pub use split::{half_split, read_split};

@@ -1,7 +1,10 @@
 //! [`Picture`]: one decoded RGB image; resizing and cropping as torchvision does with Pillow.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+
+use crate::Window;
 
 /// One RGB image of any size, 8 bits a channel, interleaved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +24,28 @@ impl Picture {
         if (width, height) == (self.width, self.height) {
             return Ok(self.clone());
         }
-        let from = ImageRef::new(self.width as u32, self.height as u32, &self.rgb, PixelType::U8x3)
+        self.window_resized(Window { left: 0, top: 0, width: self.width, height: self.height }, width, height)
+    }
+
+    /// As [`Self::resized`], of a window that lies inside the picture. Pixels around it do not show, as if it had
+    /// been cut out before: torchvision's `resized_crop`.
+    pub fn window_resized(&self, window: Window, width: usize, height: usize) -> Result<Self, String> {
+        if !window.inside(self.width, self.height) {
+            return Err(format!("{window:?} is not inside {} x {} pixels", self.width, self.height));
+        }
+        let from = TypedImageRef::<U8x3>::from_buffer(self.width as u32, self.height as u32, &self.rgb)
             .map_err(|e| e.to_string())?;
-        let mut to = Image::new(width as u32, height as u32, PixelType::U8x3);
+        // A view: with `ResizeOptions::crop` the filter would reach beyond the window. Views and images of one type
+        // of pixel: those of all types would be compiled otherwise, for minutes.
+        let (left, top) = (window.left as u32, window.top as u32);
+        let from = TypedCroppedImage::from_ref(&from, left, top, window.width as u32, window.height as u32)
+            .map_err(|e| e.to_string())?;
+        let mut rgb = vec![0; 3 * width * height];
+        let mut to = TypedImage::<U8x3>::from_buffer(width as u32, height as u32, &mut rgb)
+            .map_err(|e| e.to_string())?;
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        Resizer::new().resize(&from, &mut to, &options).map_err(|e| e.to_string())?;
-        Ok(Self { width, height, rgb: to.into_vec() })
+        Resizer::new().resize_typed(&from, &mut to, &options).map_err(|e| e.to_string())?;
+        Ok(Self { width, height, rgb })
     }
 
     /// Shorter side to `size`, longer side in proportion and truncated: torchvision's `Resize`.

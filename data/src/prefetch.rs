@@ -57,11 +57,20 @@ impl<T: Send + 'static> Prefetch<T> {
         range: std::ops::Range<usize>,
         mut make: impl FnMut(usize) -> (T, Last) + Send + 'static,
     ) -> Self {
+        Self::sparse(range, READY, move |i| Some(make(i)))
+    }
+
+    /// As [`Self::new`], but `make` may leave items out, and at most `ready` (1 or more) wait to be asked for.
+    pub(crate) fn sparse(
+        range: std::ops::Range<usize>,
+        ready: usize,
+        mut make: impl FnMut(usize) -> Option<(T, Last)> + Send + 'static,
+    ) -> Self {
         let left = range.len();
-        let (send, items) = sync_channel(READY);
+        let (send, items) = sync_channel(ready);
         let maker = std::thread::spawn(move || {
             for i in range {
-                let (item, last) = make(i);
+                let Some((item, last)) = make(i) else { continue };
                 if send.send(item).is_err() || last == Last::Yes {
                     return;
                 }
