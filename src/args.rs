@@ -420,6 +420,9 @@ pub struct RetrainArgs {
     /// Take the width whose paper FLOPs are nearest: 600M, 0.6G or a number
     #[arg(long, value_name = "FLOPS", value_parser = flops)]
     pub target_flops: Option<u64>,
+    /// Compute every batch in this many replicas: the GPUs 0 to N-1, or on the CPU threads of their own
+    #[arg(long, value_name = "N", value_parser = count(1, 1024))]
+    pub replicas: Option<usize>,
     /// Continue where the run stopped
     #[arg(long)]
     pub resume: bool,

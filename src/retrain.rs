@@ -42,10 +42,12 @@ pub fn text(result: &RetrainResult) -> String {
 /// Trains what `args` names.
 fn train(ctx: &Ctx, args: &RetrainArgs) -> Result<RetrainResult> {
     let directory = args.out.join("retrain");
-    let (start, settings) = match &args.fine_tune {
+    let (start, mut settings) = match &args.fine_tune {
         Some(model) => fine_tuning(ctx, args, &directory, model)?,
         None => from_scratch(ctx, args, &directory)?,
     };
+    settings.retrain.replicas = args.replicas.unwrap_or(settings.retrain.replicas);
+    settings.check().map_err(anyhow::Error::msg)?;
     let devices = ctx.devices()?;
     let _lock = genas_search::run::lock(&args.out)?;
     let retraining = Retraining {

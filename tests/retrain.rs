@@ -86,6 +86,32 @@ fn averages_and_parts_survive_kills() {
     }
 }
 
+/// Replicas with synchronised BatchNorm compute what one does; killed replicas go on as if undisturbed.
+#[test]
+fn replicas_train_as_one() {
+    let loss = |place: &Place| -> Vec<f64> {
+        let table = String::from_utf8(bytes(place, "run/retrain/training.csv")).unwrap();
+        table.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().parse().unwrap()).collect()
+    };
+    let one = Place::new(CONFIG);
+    // Replicas draw the branches that they drop by themselves.
+    // At a usual rate twenty steps make a thousandth of a rounding error.
+    let plain = ["--set", "retrain.drop-path=0", "--set", "retrain.learning-rate=1e-4"];
+    one.succeeds(&cifar("run", &plain));
+    let (two, killed) = (Place::new(CONFIG), Place::new(CONFIG));
+    let more = [&plain[..], &["--replicas", "2", "--set", "retrain.batch-norm=synchronised"]].concat();
+    let expected = two.succeeds(&cifar("run", &more));
+    for (a, b) in loss(&one).into_iter().zip(loss(&two)) {
+        assert!((a / b - 1.0).abs() < 1e-4, "{a} and {b}");
+    }
+    let (found, kills) = killed.survives(&cifar("run", &more), &["--resume"]);
+    assert!(kills > 2, "killed only {kills} times");
+    assert_eq!(found["best"], expected["best"]);
+    let name = "run/retrain/final.safetensors";
+    assert!(bytes(&killed, name) == bytes(&two, name), "{name} differs");
+    one.fails(&cifar("other", &["--replicas", "60"]), 1, &["retrain.replicas is 60", "50"]);
+}
+
 /// A limit on the size of files stands in for a full disk: the weights fit, the state does not.
 #[cfg(unix)]
 #[test]

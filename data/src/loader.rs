@@ -35,6 +35,8 @@ pub struct TrainLoader {
     shuffle_stream: Arc<str>,
     augment_stream: Arc<str>,
     tables: Arc<[[f32; 256]; 3]>,
+    /// Which of how many replicas this is.
+    part: (usize, usize),
     workers: Workers,
 }
 
@@ -73,6 +75,7 @@ impl TrainLoader {
             streams,
             shuffle_stream: format!("{stream_name}/shuffle").into(),
             augment_stream: format!("{stream_name}/augment").into(),
+            part: (0, 1),
             workers: Workers::shared(),
         })
     }
@@ -82,14 +85,27 @@ impl TrainLoader {
         Self { workers, ..self }
     }
 
-    /// Batches in an epoch; the last one may be smaller.
-    pub fn n_batches(&self) -> usize {
-        self.indices.len().div_ceil(self.batch_size)
+    /// The loader of replica `rank` of `world`: of every batch it hands out a contiguous part. `batch_size` stays the
+    /// size of the whole batch. A last batch with fewer images than replicas is left out, for all of them.
+    pub fn with_part(self, rank: usize, world: usize) -> Result<Self, DataError> {
+        if rank >= world || world > self.batch_size || world > self.indices.len() {
+            return Err(DataError::request(
+                format!("replica {rank} of {world} with batches of {}", self.batch_size),
+                "give ranks from 0, and at least one image to every replica",
+            ));
+        }
+        Ok(Self { part: (rank, world), ..self })
     }
 
-    /// Images in an epoch.
+    /// Batches in an epoch; the last one may be smaller.
+    pub fn n_batches(&self) -> usize {
+        let rest = self.indices.len() % self.batch_size;
+        self.indices.len() / self.batch_size + usize::from(rest >= self.part.1)
+    }
+
+    /// Images in an epoch, of all replicas together.
     pub fn n_images(&self) -> usize {
-        self.indices.len()
+        self.indices.len().min(self.n_batches() * self.batch_size)
     }
 
     /// The batches of an epoch, without the first `skip_batches`.
@@ -116,8 +132,10 @@ impl TrainLoader {
     }
 
     fn assemble(&self, epoch: u64, order: &[usize], b: usize) -> Batch {
-        let start = b * self.batch_size;
-        let chosen = &order[start..order.len().min(start + self.batch_size)];
+        let n = self.batch_size.min(order.len() - b * self.batch_size);
+        let (rank, world) = self.part;
+        let start = b * self.batch_size + rank * n / world;
+        let chosen = &order[start..b * self.batch_size + (rank + 1) * n / world];
         let (set, len) = (&*self.set, self.set.image_len());
         let mut images = vec![0.0; chosen.len() * len];
         let one = |(k, (out, &i)): (usize, (&mut [f32], &usize))| {
@@ -160,6 +178,21 @@ mod tests {
     fn loader(augment: AugmentConfig) -> TrainLoader {
         let indices = Arc::new((0..100).collect());
         TrainLoader::new(set(120), indices, augment, 16, Streams::new(7), "supernet").unwrap()
+    }
+
+    #[test]
+    fn the_parts_of_replicas_are_the_batch() {
+        let whole = loader(AugmentConfig { flip: true, crop_padding: 2, cutout: None });
+        let parts: Vec<Vec<Batch>> =
+            (0..3).map(|rank| whole.clone().with_part(rank, 3).unwrap().epoch(2, 0).collect()).collect();
+        for (b, batch) in whole.epoch(2, 0).enumerate() {
+            let images: Vec<f32> = parts.iter().flat_map(|p| p[b].images.clone()).collect();
+            let labels: Vec<i64> = parts.iter().flat_map(|p| p[b].labels.clone()).collect();
+            assert_eq!((images, labels), (batch.images, batch.labels));
+        }
+        // The last batch has four images.
+        assert_eq!(whole.clone().with_part(0, 5).unwrap().n_batches(), 6);
+        assert!(whole.with_part(3, 3).is_err());
     }
 
     #[test]

@@ -69,6 +69,16 @@ impl Devices {
         Self { device: Device::flex(), spec: DeviceSpec::Cpu }
     }
 
+    /// `n` devices for as many replicas, for training: the CPU as often, or the GPUs from number 0 on, all of which must be
+    /// there.
+    pub fn several(&self, n: usize) -> Result<Vec<Device>, NetError> {
+        let one = |index| match self.spec {
+            DeviceSpec::Cuda(_) => Self::resolve(DeviceSpec::Cuda(index)).map(|d| d.recording()),
+            _ => Ok(self.recording()),
+        };
+        (0..n).map(one).collect()
+    }
+
     /// What was taken: never `Auto`.
     pub fn spec(&self) -> DeviceSpec {
         self.spec

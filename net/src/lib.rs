@@ -27,6 +27,7 @@ mod torch;
 mod trainer;
 mod weights;
 
+pub use burn::tensor::Device;
 pub use checkpoint::{WeightsFile, atomic_write, read_weights, write_weights};
 pub use cost::{Cost, CostReport};
 pub use device::{DeviceSpec, Devices};

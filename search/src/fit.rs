@@ -75,9 +75,9 @@ pub struct Fit<'a> {
     pub keep_every: usize,
     /// Progress.
     pub observer: &'a dyn Observer,
-    /// Of several replicas one leads: it writes, reports and validates. The others take the same steps and are told to stop
-    /// by their next reduction.
-    pub leads: bool,
+    /// Which replica this is, from 0, of how many. Replica 0 leads: it writes, reports and validates. The others take the
+    /// same steps and are told to stop by their next reduction.
+    pub replica: (usize, usize),
 }
 
 /// A training that came to its end.
@@ -96,13 +96,14 @@ struct Progress {
 }
 
 impl Fit<'_> {
-    /// Trains. `start` makes the initial weights; `step` does one step with a batch at a learning rate; `validate` is
-    /// called after every epoch.
+    /// Trains. `start` makes the initial weights; `prepare` completes a trainer that is new or read; `step` does one step
+    /// with a batch at a learning rate; `validate` is called after every epoch.
     ///
     /// A training that is already complete is not repeated: `None`.
     pub fn run(
         mut self,
         start: impl FnOnce() -> Result<Trainer, SearchError>,
+        prepare: impl FnOnce(Trainer) -> Trainer,
         mut step: impl FnMut(&mut Trainer, f64, Batch) -> Result<StepReport, NetError>,
         mut validate: impl FnMut(&Weights, usize) -> Result<Option<Validation>, SearchError>,
     ) -> Result<Option<Fitted>, SearchError> {
@@ -112,13 +113,14 @@ impl Fit<'_> {
             check_settings(&last, self.fingerprint)?;
             return Ok(None);
         }
-        let (mut trainer, mut progress) = self.begin(start)?;
+        let (trainer, mut progress) = self.begin(start)?;
+        let mut trainer = prepare(trainer);
         let per_epoch = self.batches.n_batches() as u64;
-        if self.leads {
+        if self.leads() {
             self.observer.begin(self.phase, per_epoch * self.epochs as u64, trainer.state.step);
         }
         let mut events = match (self.file("tensorboard"), trainer.state.step) {
-            _ if !self.leads => None,
+            _ if !self.leads() => None,
             (directory, 0) => Some(EventFile::create(&directory)?),
             (directory, step) => Some(EventFile::resume(&directory, step)?),
         };
@@ -134,7 +136,7 @@ impl Fit<'_> {
                 let Some(batch) = batches.next().transpose()? else { break };
                 let running = &mut progress.running;
                 running.waiting += waited.elapsed().as_secs_f64();
-                running.images += batch.n;
+                running.images += batch.n * self.replica.1;
                 let report = step(&mut trainer, rate, batch).map_err(|e| self.diverged(e, epoch))?;
                 running.loss += report.loss;
                 running.gradient_norm += report.gradient_norm;
@@ -184,13 +186,17 @@ impl Fit<'_> {
                 }
             }
         }
-        if !self.leads {
+        if !self.leads() {
             return Ok(None);
         }
         write_weights(&last, outcome(&trainer), &self.about)?;
         let _ = std::fs::remove_dir_all(self.directory.join("latest"));
         self.observer.end();
         Ok(Some(Fitted { rows: progress.rows }))
+    }
+
+    fn leads(&self) -> bool {
+        self.replica.0 == 0
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -209,7 +215,7 @@ impl Fit<'_> {
         let latest = self.latest();
         if !latest.exists() {
             let trainer = start()?;
-            if self.leads {
+            if self.leads() {
                 write_weights(&self.file("epoch_0.safetensors"), &trainer.weights, &self.about)?;
             }
             return Ok((trainer, Progress::default()));

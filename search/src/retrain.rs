@@ -2,24 +2,25 @@
 
 pub mod config;
 mod data;
+mod training;
 mod validate;
 
 use crate::config::Config;
 use crate::error::SearchError;
-use crate::fit::{Fit, Validation, best, read_table};
+use crate::fit::{Validation, best, read_table};
 use crate::observer::Observer;
 use crate::run::fingerprint;
 use crate::supernet::streams;
 use data::Images;
-use genas_data::Batch;
 use genas_net::{
-    Devices, Ema, EvalNet, Feature, Mode, Network, NetworkKind, SgdConfig, Trainer, UnsampledOps, Weights,
-    WeightsFile, atomic_write, cross_entropy, drop_path_probability, read_weights,
+    Device, Devices, EvalNet, Network, NetworkKind, Weights, WeightsFile, atomic_write, read_weights,
+    run_replicas,
 };
 use genas_space::Genotype;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use training::Training;
 use validate::validate;
 
 /// The resolved settings, beside the weights.
@@ -58,21 +59,6 @@ pub struct BestEpoch {
     pub top5: f64,
     /// Its weights.
     pub weights: PathBuf,
-}
-
-/// The batch in `n` parts, as equal as they can be.
-fn parts(batch: Batch, n: usize) -> Vec<Batch> {
-    if n == 1 {
-        return vec![batch];
-    }
-    let size = batch.n.div_ceil(n).max(1);
-    let image = batch.images.len() / batch.n.max(1);
-    let part = |(images, labels): (&[f32], &[i64])| Batch {
-        images: images.to_vec(),
-        labels: labels.to_vec(),
-        n: labels.len(),
-    };
-    batch.images.chunks(size * image.max(1)).zip(batch.labels.chunks(size)).map(part).collect()
 }
 
 /// What a training starts from.
@@ -118,7 +104,7 @@ pub struct Retraining<'a> {
 impl Retraining<'_> {
     /// Trains and tests.
     pub fn run(&self) -> Result<RetrainResult, SearchError> {
-        let (c, streams) = (&self.config.retrain, streams(self.config));
+        let c = &self.config.retrain;
         let images = Images::open(self.config, self.data)?;
         let net = self.network(images.classes.len());
         let about = WeightsFile { network: Network::Eval(net.clone()), extra: self.description(&images) };
@@ -129,72 +115,17 @@ impl Retraining<'_> {
         if !config.exists() {
             atomic_write(&config, self.config.to_toml().as_bytes())?;
         }
-        let fit = Fit {
-            phase: "retrain",
-            directory: self.directory,
-            epochs: c.epochs,
-            batches: &*images.batches,
-            rate: &|epoch| c.rate(epoch),
-            about,
-            fingerprint: &settings,
-            resume: self.resume,
-            keep_every: c.keep_every,
-            observer: self.observer,
-            leads: true,
+        let training =
+            Training { retraining: self, net: &net, images: &images, fingerprint: &settings, about };
+        let trained = if c.replicas == 1 {
+            training.run(&self.devices.recording(), None)?
+        } else {
+            let devices = self.devices.several(c.replicas)?;
+            let lead = |rank, device: &Device, replicas| training.run(device, Some((rank, replicas)));
+            run_replicas(&devices, lead)?.into_iter().next().flatten()
         };
-        let sgd = SgdConfig {
-            momentum: c.momentum,
-            weight_decay: c.weight_decay,
-            clip: Some(c.clip),
-            unsampled: UnsampledOps::ZeroFilled,
-        };
-        let device = self.devices.recording();
-        let [height, width] = images.size;
         let test =
             |weights: &Weights| validate(&net, weights, self.devices, images.size, images.test_batches());
-        let trained = fit.run(
-            || {
-                let trainer = Trainer::new(self.initial_weights(&net, &images)?);
-                Ok(match c.ema {
-                    Some(decay) => trainer.with_ema(Ema { decay }),
-                    None => trainer,
-                })
-            },
-            |trainer, rate, batch| {
-                let drop_path = drop_path_probability(c.drop_path, trainer.state.epoch as usize, c.epochs);
-                let whole = batch.n as f64;
-                for (n, part) in parts(batch, c.accumulate).into_iter().enumerate() {
-                    // One stream per step, and per part after the first.
-                    let name = if n == 0 {
-                        "retrain/drop-path".to_owned()
-                    } else {
-                        format!("retrain/drop-path/{n}")
-                    };
-                    let rng = Box::new(streams.rng(&name, trainer.state.step));
-                    trainer.accumulate(
-                        part.n as f64 / whole,
-                        &device,
-                        Mode::Train { drop_path, rng },
-                        |i| {
-                            let x = Feature::from_values(part.images, [part.n, 3, height, width], i.device());
-                            let (logits, auxiliary) = net.forward_with_auxiliary(i, &x);
-                            let loss = |logits: Feature| {
-                                cross_entropy(logits.tensor(), &part.labels, c.label_smoothing)
-                            };
-                            match auxiliary {
-                                Some(a) => loss(logits) + loss(a).mul_scalar(c.auxiliary_weight as f32),
-                                None => loss(logits),
-                            }
-                        },
-                    )?;
-                }
-                trainer.apply(&sgd, rate)
-            },
-            |weights, epoch| {
-                let due = (epoch + 1).is_multiple_of(c.evaluate_every) || epoch + 1 == c.epochs;
-                due.then(|| test(weights)).transpose()
-            },
-        )?;
         let path = self.directory.join("final.safetensors");
         let (last, rows) = match trained {
             Some(fitted) => (fitted.rows.last().and_then(|row| row.validation), fitted.rows),
@@ -224,7 +155,7 @@ impl Retraining<'_> {
             epochs: c.epochs,
             weights: path,
             best,
-            skipped_images: images.batches.skipped(),
+            skipped_images: images.skipped(),
         })
     }
 

@@ -113,7 +113,7 @@ pub fn train(
         resume,
         keep_every: c.keep_every,
         observer,
-        leads: true,
+        replica: (0, 1),
     };
     let sgd = SgdConfig {
         momentum: c.momentum,
@@ -125,6 +125,7 @@ pub fn train(
     let (height, width) = (halves.set.height, halves.set.width);
     fit.run(
         || Ok(Trainer::new(Weights::init(Arc::new(net.layout()), &streams))),
+        |trainer| trainer,
         |trainer, rate, batch| {
             let candidate = path_for_step(&streams, trainer.state.step);
             let mode =

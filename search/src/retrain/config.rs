@@ -1,6 +1,6 @@
 //! How a found cell is trained, as TOML: the section `[retrain]`.
 
-use genas_net::{Schedule, WarmUp};
+use genas_net::{ReplicaBatchNorm, Schedule, WarmUp};
 use serde::{Deserialize, Serialize};
 
 /// How the learning rate falls.
@@ -30,6 +30,11 @@ pub struct RetrainConfig {
     /// Parts of a batch that are computed one after the other, their gradients added: for batches that do not fit into
     /// memory. BatchNorm sees one part at a time.
     pub accumulate: usize,
+    /// Replicas that each compute a part of every batch: the GPUs 0, 1, ... of this machine, or on the CPU threads of
+    /// their own.
+    pub replicas: usize,
+    /// Which images BatchNorm's statistics are of, where there are several replicas.
+    pub batch_norm: ReplicaBatchNorm,
     /// Learning rate at the start.
     pub learning_rate: f64,
     /// How it falls.
@@ -74,6 +79,8 @@ impl Default for RetrainConfig {
             epochs: 600,
             batch_size: 96,
             accumulate: 1,
+            replicas: 1,
+            batch_norm: ReplicaBatchNorm::PerReplica,
             learning_rate: 0.025,
             schedule: ScheduleKind::Cosine,
             warm_up: WarmUp::PcDarts,
@@ -114,6 +121,12 @@ impl RetrainConfig {
             return Err(format!(
                 "retrain.label-smoothing is {}, but must be in [0, 1)",
                 self.label_smoothing
+            ));
+        }
+        if self.replicas == 0 || self.replicas > self.batch_size {
+            return Err(format!(
+                "retrain.replicas is {}, but a batch of {} images has 1 to {} parts",
+                self.replicas, self.batch_size, self.batch_size
             ));
         }
         if self.accumulate == 0 || self.accumulate > self.batch_size {

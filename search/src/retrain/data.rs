@@ -16,9 +16,7 @@ const TEST_BATCH: usize = 100;
 
 /// Training and test images.
 pub(super) struct Images {
-    /// The training batches.
-    pub batches: Box<dyn Batches>,
-    /// The test images.
+    train: TrainLoader,
     test: Test,
     /// Names of the classes, in the order of the labels.
     pub classes: Vec<String>,
@@ -50,7 +48,7 @@ impl Images {
         let all = Arc::new((0..train.len()).collect());
         let loader = TrainLoader::new(train.clone(), all, augment, c.batch_size, streams(config), "retrain")?;
         Ok(Self {
-            batches: Box::new(loader),
+            train: loader,
             test: Test::Resident(test),
             classes: train.classes.clone(),
             name: train.name.clone(),
@@ -58,6 +56,16 @@ impl Images {
             normalization: train.normalization,
             fingerprint: data_fingerprint(&train),
         })
+    }
+
+    /// The training batches, of several replicas the part of one.
+    pub fn part(&self, rank: usize, world: usize) -> Result<Box<dyn Batches>, SearchError> {
+        Ok(Box::new(self.train.clone().with_part(rank, world)?))
+    }
+
+    /// Training images that could not be read so far and were left out.
+    pub fn skipped(&self) -> usize {
+        0
     }
 
     /// The test images, in order.
