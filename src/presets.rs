@@ -6,11 +6,14 @@ use anyhow::{Result, bail};
 use genas_search::Config;
 
 /// Name and text of every preset.
-pub const PRESETS: [(&str, &str); 4] = [
+pub const PRESETS: [(&str, &str); 7] = [
     ("quickstart", include_str!("../configs/quickstart.toml")),
     ("laptop-cifar10", include_str!("../configs/laptop-cifar10.toml")),
     ("darts-cifar10", include_str!("../configs/darts-cifar10.toml")),
     ("darts-cifar100", include_str!("../configs/darts-cifar100.toml")),
+    ("imagenet", include_str!("../configs/imagenet.toml")),
+    ("imagenet-genas", include_str!("../configs/imagenet-genas.toml")),
+    ("fine-tune", include_str!("../configs/fine-tune.toml")),
 ];
 
 /// A preset by its name, with `overrides` applied; `None` if there is none of this name.

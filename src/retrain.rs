@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use genas_data::Normalization;
 use genas_net::NetworkKind;
 use genas_search::Observer;
 use genas_search::retrain::{Pretrained, RetrainResult, Retraining, Start};
@@ -34,7 +35,9 @@ pub fn text(result: &RetrainResult) -> String {
         rows.push(("best top-1", text));
     }
     if result.skipped_images > 0 {
-        rows.push(("left out", format!("{} images that could not be read", result.skipped_images)));
+        let first =
+            result.skipped.first().map(|(_, reason)| format!(", such as {reason}")).unwrap_or_default();
+        rows.push(("left out", format!("{} images that could not be read{first}", result.skipped_images)));
     }
     fields(&rows)
 }
@@ -99,6 +102,8 @@ fn fine_tuning(ctx: &Ctx, args: &RetrainArgs, directory: &Path, model: &Path) ->
         net: trained.net,
         weights: trained.weights,
         classes: trained.info.class_names,
+        image_size: trained.info.input_size,
+        normalization: Normalization { mean: trained.info.mean, std: trained.info.std },
         source: model.display().to_string(),
     };
     Ok((Start::Model(Box::new(pretrained)), settings))

@@ -101,6 +101,11 @@ impl PhotoEval {
         Self { workers, ..self }
     }
 
+    /// The same photos normalised in another way than the transform says.
+    pub fn with_normalization(self, normalization: Normalization) -> Self {
+        Self { tables: Arc::new(normalization.tables()), ..self }
+    }
+
     /// Number of batches; the last one may be smaller.
     pub fn n_batches(&self) -> usize {
         self.source.len().div_ceil(self.batch_size)

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::photo::normalize;
 use crate::prefetch::Last;
-use crate::{Batch, DataError, PhotoAugment, PhotoSource, Prefetch, Workers};
+use crate::{Batch, DataError, Normalization, PhotoAugment, PhotoSource, Prefetch, Workers};
 
 /// Names of skipped photos that are kept; more are counted only.
 const NAMED: usize = 1000;
@@ -95,6 +95,11 @@ impl PhotoLoader {
     /// The same loader on other threads; its batches do not change.
     pub fn with_workers(self, workers: Workers) -> Self {
         Self { workers, ..self }
+    }
+
+    /// The same photos normalised in another way than the augmentation says.
+    pub fn with_normalization(self, normalization: Normalization) -> Self {
+        Self { tables: Arc::new(normalization.tables()), ..self }
     }
 
     /// The loader of replica `rank` of `world`: of every batch it hands out a contiguous part. `batch_size` stays the

@@ -76,14 +76,16 @@ pub struct ModelInfo {
 /// Networks for larger images see a part of the picture only.
 const LARGEST_WHOLE: usize = 64;
 
+/// Length of a picture's shorter side before a centre square of side `input` is cut out; see [`ModelInfo::resize`].
+pub fn resize_for(input: usize) -> usize {
+    if input <= LARGEST_WHOLE { input } else { (input as f64 * 256.0 / 224.0).round() as usize }
+}
+
 impl ModelInfo {
     /// Length of a picture's shorter side before the centre is cut out: 8/7 of the input (256 for 224, spec 06,
     /// section 1); the input itself up to 64 pixels, as such networks are trained.
     pub fn resize(&self) -> usize {
-        if self.input_size <= LARGEST_WHOLE {
-            return self.input_size;
-        }
-        (self.input_size as f64 * 256.0 / 224.0).round() as usize
+        resize_for(self.input_size)
     }
 
     /// Reads back what [`network_metadata`] wrote.

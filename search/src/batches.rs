@@ -1,6 +1,6 @@
 //! Where a training's batches come from.
 
-use genas_data::{Batch, DataError, TrainLoader};
+use genas_data::{Batch, DataError, PhotoLoader, TrainLoader};
 
 /// Training batches, wherever they come from. What an epoch holds depends on the epoch's number alone, so that a
 /// resumed training asks for the batch that it stopped at.
@@ -31,5 +31,23 @@ impl Batches for TrainLoader {
 
     fn epoch(&self, epoch: u64, skip: usize) -> Box<dyn Iterator<Item = Result<Batch, DataError>> + '_> {
         Box::new(TrainLoader::epoch(self, epoch, skip).map(Ok))
+    }
+}
+
+impl Batches for PhotoLoader {
+    fn n_batches(&self) -> usize {
+        PhotoLoader::n_batches(self)
+    }
+
+    fn n_images(&self) -> usize {
+        PhotoLoader::n_images(self)
+    }
+
+    fn epoch(&self, epoch: u64, skip: usize) -> Box<dyn Iterator<Item = Result<Batch, DataError>> + '_> {
+        Box::new(PhotoLoader::epoch(self, epoch, skip))
+    }
+
+    fn skipped(&self) -> usize {
+        self.n_skipped()
     }
 }

@@ -12,6 +12,7 @@ use crate::observer::Observer;
 use crate::run::fingerprint;
 use crate::supernet::streams;
 use data::Images;
+use genas_data::Normalization;
 use genas_net::{
     Device, Devices, EvalNet, Network, NetworkKind, Weights, WeightsFile, atomic_write, read_weights,
     run_replicas,
@@ -46,6 +47,8 @@ pub struct RetrainResult {
     pub best: Option<BestEpoch>,
     /// Images that could not be read and were left out.
     pub skipped_images: usize,
+    /// Names of the first of them, and reasons.
+    pub skipped: Vec<(String, String)>,
 }
 
 /// The best of the epochs that were tested.
@@ -79,6 +82,10 @@ pub struct Pretrained {
     pub weights: Weights,
     /// Names of its classes, in the order of its logits.
     pub classes: Vec<String>,
+    /// Side of the images that it was trained on.
+    pub image_size: usize,
+    /// How they were normalised.
+    pub normalization: Normalization,
     /// Where it comes from, for people.
     pub source: String,
 }
@@ -105,7 +112,7 @@ impl Retraining<'_> {
     /// Trains and tests.
     pub fn run(&self) -> Result<RetrainResult, SearchError> {
         let c = &self.config.retrain;
-        let images = Images::open(self.config, self.data)?;
+        let images = Images::open(self)?;
         let net = self.network(images.classes.len());
         let about = WeightsFile { network: Network::Eval(net.clone()), extra: self.description(&images) };
         let settings =
@@ -141,6 +148,7 @@ impl Retraining<'_> {
             Some(last) => last,
             None => test(&read_weights(&path)?.0)?,
         };
+        let (skipped_images, skipped) = images.skipped();
         let best = best(&rows).map(|(epoch, v)| BestEpoch {
             epoch: epoch + 1,
             top1: v.top1,
@@ -155,8 +163,16 @@ impl Retraining<'_> {
             epochs: c.epochs,
             weights: path,
             best,
-            skipped_images: images.skipped(),
+            skipped_images,
+            skipped,
         })
+    }
+
+    fn pretrained(&self) -> Option<&Pretrained> {
+        match &self.start {
+            Start::Cell(..) => None,
+            Start::Model(model) => Some(model),
+        }
     }
 
     /// The network that is trained, for data of `classes` classes.
@@ -177,10 +193,7 @@ impl Retraining<'_> {
 
     /// What the start adds to the identity of the training.
     fn origin(&self) -> Option<String> {
-        match &self.start {
-            Start::Cell(..) => None,
-            Start::Model(model) => Some(fingerprint(&model.weights.parameters())),
-        }
+        self.pretrained().map(|model| fingerprint(&model.weights.parameters()))
     }
 
     /// New weights, with those of the model in their places.

@@ -1,5 +1,6 @@
 //! How a found cell is trained, as TOML: the section `[retrain]`.
 
+use genas_data::{OnBroken, PhotoAugment};
 use genas_net::{ReplicaBatchNorm, Schedule, WarmUp};
 use serde::{Deserialize, Serialize};
 
@@ -67,8 +68,14 @@ pub struct RetrainConfig {
     pub ema: Option<f64>,
     /// Keep the weights of every this many epochs (0: the first, the best and the last).
     pub keep_every: usize,
+    /// What to do about a photo that cannot be read.
+    pub on_broken: OnBroken,
     /// Test the network after every this many epochs, and after the last.
     pub evaluate_every: usize,
+    /// Photos are read from disk in every epoch and augmented so. Without this section the images are brought to
+    /// `data.image-size` once and stay in memory, and `flip`, `crop-padding` and `cutout` augment them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub photos: Option<PhotoAugment>,
 }
 
 impl Default for RetrainConfig {
@@ -97,7 +104,9 @@ impl Default for RetrainConfig {
             label_smoothing: 0.0,
             ema: None,
             keep_every: 0,
+            on_broken: OnBroken::Fail,
             evaluate_every: 1,
+            photos: None,
         }
     }
 }
@@ -137,6 +146,9 @@ impl RetrainConfig {
         }
         if let Some(decay) = self.ema.filter(|decay| !(0.0..1.0).contains(decay)) {
             return Err(format!("retrain.ema is {decay}, but must be in [0, 1), such as 0.9999"));
+        }
+        if let Some(photos) = &self.photos {
+            photos.check().map_err(|e| format!("retrain.photos: {e}"))?;
         }
         Ok(())
     }
