@@ -45,7 +45,7 @@ pub use replicas::OnDevices;
 pub use replicas::{AllReduce, InProcess, ReplicaBatchNorm, run_replicas};
 pub use schedule::{Cosine, Schedule, WarmUp, drop_path_probability};
 pub use supernet::{Path, Supernet};
-pub use tensors::{BatchStats, Feature, Mode, Tensors};
+pub use tensors::{BatchStats, Feature, Mode, Precision, Tensors};
 pub use torch::{read_torch, torch_name};
 pub use trainer::{SgdConfig, StepReport, Trainer, TrainerState, UnsampledOps, update_statistics};
 pub use weights::Weights;

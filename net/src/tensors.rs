@@ -13,9 +13,10 @@ use burn::tensor::module::{
     adaptive_avg_pool2d, avg_pool2d, batch_norm, batch_norm_train, conv2d, max_pool2d,
 };
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, activation};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -33,6 +34,19 @@ pub enum Mode {
     BatchStatistics,
     /// Running statistics.
     Inference,
+}
+
+/// What convolutions, pools and the classifier's product compute with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// Single precision: the published runs.
+    #[default]
+    F32,
+    /// bfloat16, on GPUs. Parameters, their gradients and the optimizer stay in single precision on the host (bfloat16's
+    /// range is single precision's, so the loss needs no scaling), and so do BatchNorm, the average before the classifier,
+    /// logits and loss.
+    Bf16,
 }
 
 /// Statistics of one BatchNorm over one batch.
@@ -71,8 +85,9 @@ impl Feature {
     fn unrectified(self) -> Tensor<4> {
         let Some(scales) = self.scales else { return self.tensor };
         let data = TensorData::new(scales.to_vec(), [scales.len(), 1, 1, 1]);
-        let device = self.tensor.device();
-        self.tensor * Tensor::from_data(data, &device)
+        let scales = Tensor::<4>::from_data(data, &self.tensor.device());
+        let scales = if self.tensor.dtype() == DType::BF16 { scales.cast(FloatDType::BF16) } else { scales };
+        self.tensor * scales
     }
 }
 
@@ -102,6 +117,7 @@ pub struct Tensors<'a> {
     leaves: HashMap<usize, Leaf>,
     stats: Vec<(usize, Tensor<1>, Tensor<1>, f64)>,
     synchroniser: Option<Arc<Synchroniser>>,
+    precision: Precision,
 }
 
 impl<'a> Tensors<'a> {
@@ -117,6 +133,35 @@ impl<'a> Tensors<'a> {
             leaves: HashMap::new(),
             stats: Vec::new(),
             synchroniser: None,
+            precision: Precision::F32,
+        }
+    }
+
+    /// Computes in `precision`; an error on the CPU, whose kernels compute in single precision only.
+    pub fn with_precision(mut self, precision: Precision) -> Result<Self, NetError> {
+        if precision == Precision::Bf16 && self.kernels {
+            return Err(NetError::Device(
+                "bf16 is computed on GPUs only: take --device cuda, or precision f32".into(),
+            ));
+        }
+        self.precision = precision;
+        Ok(self)
+    }
+
+    /// In the precision of products.
+    fn product<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
+        match self.precision {
+            Precision::F32 => tensor,
+            Precision::Bf16 if tensor.dtype() == DType::BF16 => tensor,
+            Precision::Bf16 => tensor.cast(FloatDType::BF16),
+        }
+    }
+
+    /// In single precision.
+    fn single<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
+        match self.precision {
+            Precision::F32 => tensor,
+            Precision::Bf16 => tensor.cast(FloatDType::F32),
         }
     }
 
@@ -250,11 +295,11 @@ impl Interpreter for Tensors<'_> {
             return extension::conv(conv, x.clone().unrectified(), weight, x.rectify).into();
         }
         let options = ConvOptions::new(conv.stride, conv.padding, [conv.dilation; 2], conv.groups);
-        conv2d(x.clone().tensor(), weight, None, options).into()
+        conv2d(self.product(x.clone().tensor()), self.product(weight), None, options).into()
     }
 
     fn batch_norm(&mut self, name: &str, bn: &BatchNorm, x: &Feature) -> Feature {
-        let x = x.clone().tensor();
+        let x = self.single(x.clone().tensor());
         let (gamma, beta) = if bn.affine {
             (self.one(&format!("{name}.weight")), self.one(&format!("{name}.bias")))
         } else {
@@ -263,7 +308,7 @@ impl Interpreter for Tensors<'_> {
         if matches!(self.mode, Mode::Inference) {
             let mean = self.one(&format!("{name}.running_mean"));
             let variance = self.one(&format!("{name}.running_var"));
-            return batch_norm(x, gamma, beta, mean, variance, BN_EPS).into();
+            return self.product(batch_norm(x, gamma, beta, mean, variance, BN_EPS)).into();
         }
         let [n, _, h, w] = x.dims();
         let entry = self.position(&format!("{name}.running_mean"));
@@ -276,7 +321,7 @@ impl Interpreter for Tensors<'_> {
         };
         let count = whole.map_or((n * h * w) as f64, |whole| whole.count());
         self.stats.push((entry, mean, variance, count));
-        y.into()
+        self.product(y).into()
     }
 
     fn relu(&mut self, x: &Feature) -> Feature {
@@ -322,21 +367,22 @@ impl Interpreter for Tensors<'_> {
             return Tensor::cat(vec![half(0, w1), half(1, w2)], 1).into();
         }
         // One 2x2 convolution of stride 2 whose taps (0, 0) and (1, 1) hold the two halves.
-        let tap = |w: Tensor<4>, top: usize| w.pad((top, 1 - top, top, 1 - top), 0.0);
+        let tap = |w: Tensor<4>, top: usize| self.product(w).pad((top, 1 - top, top, 1 - top), 0.0);
         let weight = Tensor::cat(vec![tap(w1, 0), tap(w2, 1)], 0);
         let options = ConvOptions::new_with_padding([2, 2], [(0, 1), (0, 1)], [1, 1], 1);
-        conv2d(x.clone().tensor(), weight, None, options).into()
+        conv2d(self.product(x.clone().tensor()), weight, None, options).into()
     }
 
     fn global_avg_pool(&mut self, x: &Feature) -> Feature {
-        adaptive_avg_pool2d(x.clone().tensor(), [1, 1]).into()
+        adaptive_avg_pool2d(self.single(x.clone().tensor()), [1, 1]).into()
     }
 
     fn linear(&mut self, name: &str, linear: &Linear, x: &Feature) -> Feature {
         let (weight, bias) = (self.two(&format!("{name}.weight")), self.one(&format!("{name}.bias")));
-        let x = x.clone().tensor();
+        let (x, weight) = (self.product(x.clone().tensor()), self.product(weight));
         let n = x.dims()[0];
-        let y = x.reshape([n, linear.c_in]).matmul(weight.transpose()) + bias.reshape([1, linear.c_out]);
+        let y = x.reshape([n, linear.c_in]).matmul(weight.transpose());
+        let y = self.single(y) + bias.reshape([1, linear.c_out]);
         y.reshape([n, linear.c_out, 1, 1]).into()
     }
 

@@ -12,7 +12,7 @@ use crate::layout::Layout;
 use crate::ops::BN_MOMENTUM;
 use crate::replicas::{AllReduce, ReplicaBatchNorm};
 use crate::synchronised::Synchroniser;
-use crate::tensors::{BatchStats, Mode, Tensors};
+use crate::tensors::{BatchStats, Mode, Precision, Tensors};
 use crate::weights::Weights;
 use burn::tensor::{Device, Tensor};
 use safetensors::tensor::Dtype;
@@ -113,6 +113,7 @@ pub struct Trainer {
     pending: Pending,
     average: Option<Average>,
     replicas: Option<(Arc<dyn AllReduce>, ReplicaBatchNorm)>,
+    precision: Precision,
     /// Where the run stands; the caller moves epochs on.
     pub state: TrainerState,
 }
@@ -130,6 +131,7 @@ impl Trainer {
             pending: Pending::default(),
             average: None,
             replicas: None,
+            precision: Precision::default(),
             state: TrainerState::default(),
         }
     }
@@ -147,6 +149,13 @@ impl Trainer {
     /// The averaged weights, if this trainer keeps them.
     pub fn ema(&self) -> Option<&Weights> {
         self.average.as_ref().map(|average| &average.weights)
+    }
+
+    /// Computes in `precision`; the weights here stay in single precision.
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
     }
 
     /// Makes this trainer one of several replicas ([`run_replicas`](crate::run_replicas)): each has a part of every batch,
@@ -204,7 +213,7 @@ impl Trainer {
         mode: Mode,
         forward: impl FnOnce(&mut Tensors) -> Tensor<1> + Send,
     ) -> Result<f64, NetError> {
-        let mut tensors = Tensors::new(&self.weights, device.clone(), mode);
+        let mut tensors = Tensors::new(&self.weights, device.clone(), mode).with_precision(self.precision)?;
         let mut synchroniser = None;
         if let Some((replicas, ReplicaBatchNorm::Synchronised)) = &self.replicas {
             let synchronises = Arc::new(Synchroniser::new(replicas.clone()));
