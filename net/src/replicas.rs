@@ -312,10 +312,10 @@ mod tests {
             run_replicas(&cpus(3), |rank, _, replicas| {
                 replicas.sum(&mut [1.0])?;
                 match fault {
-                    "leaves" if rank == 1 => return Ok(()),
-                    "fails" if rank == 1 => return Err(NetError::Device("out of memory".into())),
-                    "longer" if rank == 1 => return replicas.sum(&mut [1.0, 2.0]),
-                    "other type" if rank == 1 => return replicas.sum_f64(&mut [1.0]),
+                    "leaves" if rank == 1 => Ok(()),
+                    "fails" if rank == 1 => Err(NetError::Device("out of memory".into())),
+                    "longer" if rank == 1 => replicas.sum(&mut [1.0, 2.0]),
+                    "other type" if rank == 1 => replicas.sum_f64(&mut [1.0]),
                     _ => replicas.sum(&mut [1.0]),
                 }
             })

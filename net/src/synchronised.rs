@@ -87,3 +87,47 @@ impl SharedBatch {
         self.count()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replicas::InProcess;
+    use crate::tensors::{Mode, Tensors};
+    use crate::weights::Weights;
+
+    /// Each replica's numbers for one layer, together.
+    fn sums(layers: [usize; 2]) -> Vec<(Vec<f64>, Option<String>)> {
+        let group = InProcess::group(2);
+        std::thread::scope(|scope| {
+            let one = |rank: usize| {
+                let place = group[rank].clone();
+                scope.spawn(move || {
+                    let synchroniser = Synchroniser::new(Arc::new(place));
+                    let mut values = vec![1.0 + rank as f64];
+                    synchroniser.sum(layers[rank], &mut values);
+                    (values, synchroniser.take_failure().map(|e| e.to_string()))
+                })
+            };
+            [one(0), one(1)].into_iter().filter_map(|thread| thread.join().ok()).collect()
+        })
+    }
+
+    #[test]
+    fn replicas_at_different_layers_are_told() {
+        assert_eq!(sums([7, 7]), vec![(vec![3.0], None); 2]);
+        for (values, failure) in sums([7, 8]) {
+            assert!(values[0].is_nan() && failure.is_some_and(|f| f.contains("different layers")));
+        }
+    }
+
+    #[test]
+    fn other_devices_refuse_it() {
+        let weights = Weights::neutral(Arc::default());
+        let place: Arc<dyn AllReduce> = Arc::new(InProcess::group(1).remove(0));
+        let tensors = || Tensors::new(&weights, burn::tensor::Device::flex(), Mode::BatchStatistics);
+        assert!(tensors().synchronised(Arc::new(Synchroniser::new(place.clone()))).is_ok());
+        // As where the CPU kernels do not run.
+        let refused = tensors().with_burn_operations().synchronised(Arc::new(Synchroniser::new(place)));
+        assert!(refused.is_err_and(|e| e.to_string().contains("BatchNorm per replica")));
+    }
+}
