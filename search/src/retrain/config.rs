@@ -1,7 +1,7 @@
 //! How a found cell is trained, as TOML: the section `[retrain]`.
 
 use genas_data::{OnBroken, PhotoAugment};
-use genas_net::{ReplicaBatchNorm, Schedule, WarmUp};
+use genas_net::{Precision, ReplicaBatchNorm, Schedule, WarmUp};
 use serde::{Deserialize, Serialize};
 
 /// How the learning rate falls.
@@ -36,6 +36,8 @@ pub struct RetrainConfig {
     pub replicas: usize,
     /// Which images BatchNorm's statistics are of, where there are several replicas.
     pub batch_norm: ReplicaBatchNorm,
+    /// Numbers that are computed with; the weights are kept in f32. bf16 is for GPUs.
+    pub precision: Precision,
     /// Learning rate at the start.
     pub learning_rate: f64,
     /// How it falls.
@@ -88,6 +90,7 @@ impl Default for RetrainConfig {
             accumulate: 1,
             replicas: 1,
             batch_norm: ReplicaBatchNorm::PerReplica,
+            precision: Precision::F32,
             learning_rate: 0.025,
             schedule: ScheduleKind::Cosine,
             warm_up: WarmUp::PcDarts,

@@ -45,9 +45,12 @@ impl Training<'_> {
             observer: retraining.observer,
             replica: (rank, c.replicas),
         };
-        let replicate = |trainer: Trainer| match &place {
-            Some((_, replicas)) => trainer.with_replicas(replicas.clone(), c.batch_norm),
-            None => trainer,
+        let prepare = |trainer: Trainer| {
+            let trainer = trainer.with_precision(c.precision);
+            match &place {
+                Some((_, replicas)) => trainer.with_replicas(replicas.clone(), c.batch_norm),
+                None => trainer,
+            }
         };
         fit.run(
             || {
@@ -57,7 +60,7 @@ impl Training<'_> {
                     None => trainer,
                 })
             },
-            replicate,
+            prepare,
             |trainer, rate, batch| self.step(trainer, rate, batch, device, rank),
             |weights, epoch| {
                 let due = (epoch + 1).is_multiple_of(c.evaluate_every) || epoch + 1 == c.epochs;
