@@ -20,6 +20,20 @@ batch-size = 50
 auxiliary = false
 "#;
 
+/// Small photos from disk.
+const PHOTOS: &str = r#"
+seed = 3
+[retrain]
+channels = 4
+layers = 3
+epochs = 2
+batch-size = 20
+auxiliary = false
+drop-path = 0.1
+[retrain.photos]
+size = 48
+"#;
+
 const CELL: &str = "GENAS_FLATNESS_CIFAR100";
 
 fn cifar<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -138,4 +152,87 @@ fn a_full_disk_loses_nothing() {
     assert_eq!(found["top1"], expected["top1"]);
     let name = "run/retrain/final.safetensors";
     assert!(bytes(&place, name) == bytes(&whole, name), "{name} differs");
+}
+
+fn photos<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let args = ["retrain", "--network", "imagenet", "--cell", CELL, "--config", "config.toml"];
+    [&args[..], &["--data", "shapes/imagefolder", "--out", out], more].concat()
+}
+
+#[test]
+fn photos_are_streamed_and_kills_survived() {
+    let (place, whole) = (Place::new(PHOTOS), Place::new(PHOTOS));
+    let expected = whole.succeeds(&photos("run", &[]));
+    let (found, kills) = place.survives(&photos("run", &[]), &["--resume"]);
+    assert!(kills > 2, "killed only {kills} times");
+    assert_eq!(found["top1"], expected["top1"]);
+    let name = "run/retrain/final.safetensors";
+    assert!(bytes(&place, name) == bytes(&whole, name), "{name} differs");
+    // Shown the same images, what is exported says the same.
+    whole.succeeds(&["export", "--run", "run", "--onnx", "model.onnx"]);
+    let evaluated =
+        whole.succeeds(&["evaluate", "model.onnx", "--set", "folder", "--data", "shapes/imagefolder"]);
+    assert_eq!(evaluated["top1"], expected["top1"]);
+}
+
+#[test]
+fn a_broken_photo_is_named_and_left_out_by_choice() {
+    let place = Place::new(PHOTOS);
+    let broken = fs::read_dir(place.at("shapes/imagefolder/train/ring")).unwrap().next().unwrap().unwrap();
+    let whole = fs::read(broken.path()).unwrap();
+    fs::write(broken.path(), &whole[..whole.len() / 2]).unwrap();
+    let name = broken.file_name().into_string().unwrap();
+    place.fails(&photos("run", &[]), 1, &[&name, "truncated"]);
+    let result = place.succeeds(&photos("other", &["--set", "retrain.on-broken=skip"]));
+    assert_eq!(result["skipped_images"], 1);
+    assert!(result["skipped"][0][1].as_str().unwrap().contains(&name), "{result}");
+
+    // A class may have one image.
+    for (n, file) in fs::read_dir(place.at("shapes/imagefolder/train/star")).unwrap().enumerate() {
+        if n > 0 {
+            fs::remove_file(file.unwrap().path()).unwrap();
+        }
+    }
+    place.succeeds(&photos("one", &["--set", "retrain.on-broken=skip", "--set", "retrain.epochs=1"]));
+    fs::rename(place.at("shapes/imagefolder/val/star"), place.at("shapes/imagefolder/val/stir")).unwrap();
+    place.fails(&photos("names", &[]), 1, &["shapes/imagefolder", "classes"]);
+}
+
+#[test]
+fn a_model_is_fine_tuned_on_other_classes() {
+    let place = Place::new(PHOTOS);
+    place.succeeds(&photos("run", &["--set", "retrain.photos.normalize=false"]));
+    place.succeeds(&["export", "--run", "run", "--onnx", "model.onnx"]);
+    for split in ["train", "val"] {
+        for class in ["ring", "cross", "star"] {
+            let (from, to) = (place.at("shapes/imagefolder").join(split), place.at("mine").join(split));
+            fs::create_dir_all(&to).unwrap();
+            let status = Command::new("cp").arg("-r").arg(from.join(class)).arg(to.join(class)).status();
+            assert!(status.unwrap().success());
+        }
+    }
+    let tune = |model: &'static str, out: &'static str, data: &'static str| {
+        ["retrain", "--fine-tune", model, "--data", data, "--out", out, "--set", "retrain.epochs=1"]
+    };
+    let result = place.succeeds(&tune("model.onnx", "mine-run", "mine"));
+    assert!((result["chance"].as_f64().unwrap() - 1.0 / 3.0).abs() < 1e-9);
+    // The model's image size and normalisation went with it.
+    place.succeeds(&["export", "--run", "mine-run", "--onnx", "mine.onnx"]);
+    let evaluated = place.succeeds(&["evaluate", "mine.onnx", "--set", "folder", "--data", "mine"]);
+    assert_eq!(evaluated["top1"], result["top1"]);
+    let about: serde_json::Value = serde_json::from_slice(&bytes(&place, "mine.json")).unwrap();
+    let text = about.to_string();
+    assert!(text.contains("48") && text.contains("[0.0,0.0,0.0]"), "{text}");
+    // The same classes: at a rate of almost nothing it stays as good as it was.
+    let before =
+        place.succeeds(&["evaluate", "model.onnx", "--set", "folder", "--data", "shapes/imagefolder"]);
+    let same = tune("model.onnx", "same", "shapes/imagefolder");
+    let still = ["--set", "retrain.learning-rate=1e-12", "--set", "retrain.weight-decay=0"];
+    let after = place.succeeds(&[&same[..], &still].concat());
+    let (a, b) = (before["top1"].as_f64().unwrap(), after["top1"].as_f64().unwrap());
+    assert!(b >= a - 0.1, "{a} before, {b} after");
+
+    place.fails(&tune("nowhere.onnx", "x", "mine"), 1, &["nowhere.onnx"]);
+    place.succeeds(&["export", "--run", "run", "--onnx", "folded.onnx", "--fold-bn"]);
+    place.fails(&tune("folded.onnx", "x", "mine"), 1, &["folded.onnx", "BatchNorm"]);
 }
