@@ -1,16 +1,19 @@
 //! Turning the hue as torchvision does on a Pillow image: to HSV in bytes, the hue byte added modulo 256, and back.
 //!
-//! Pillow's conversions mix `float` and `double`; every rounding of theirs is kept, so the bytes are equal for all
-//! 2^24 colours in both directions (tests). What differs is the form: without branches, in blocks of planes, so that
-//! the compiler makes vectors of it.
+//! Pillow's conversions mix `float` and `double` and branch by the largest channel and by the sector of the circle.
+//! The form here has neither, so that the compiler makes vectors of it; that its bytes are Pillow's for all 2^24
+//! colours, in both directions, is tested, not derived.
 //!
 //! * Forth. Pillow takes `h = bc - gc`, `2.0 + rc - bc` or `4.0 + gc - rc` by which channel is largest, where `rc` is
 //!   `(max - r) / (max - min)` and so on. Of the two in a formula one is 0 or 1, so that with the third channel
-//!   between them, `x = (max - mid) / (max - min)`, it is a whole number plus or minus `x`, rounded once.
-//! * Back. Of Pillow's `q` and `t` only one is used by a sector: `q` in odd ones, `t` in even ones.
+//!   between them, `x = (max - mid) / (max - min)`, it is a whole number plus or minus `x`.
+//! * Back. A channel is the value where the hue is near the channel's own, and `value * (1 - saturation)` where it is
+//!   far; between, it is a straight line in the distance, here in whole 255ths of a sector.
+
+use super::truncated;
 
 /// Pixels of a block; its intermediate values stay in the nearest cache.
-const BLOCK: usize = 128;
+const BLOCK: usize = 256;
 
 /// Adds `shift` to the hue byte of every pixel of an image of R, G, B planes.
 pub(super) fn shift_hue(shift: u8, planes: &mut [u8]) {
@@ -34,20 +37,18 @@ fn to_hsv(r: &[u8], g: &[u8], b: &[u8], h: &mut [u8], s: &mut [u8], v: &mut [u8]
     let n = r.len();
     let (g, b, h, s, v) = (&g[..n], &b[..n], &mut h[..n], &mut s[..n], &mut v[..n]);
     for i in 0..n {
-        let (r, g, b) = (i32::from(r[i]), i32::from(g[i]), i32::from(b[i]));
-        let max = r.max(g).max(b);
-        let min = r.min(g).min(b);
+        let (r, g, b) = (r[i], g[i], b[i]);
+        let (high, low) = (r.max(g), r.min(g));
+        let (max, min) = (high.max(b), low.min(b));
+        let mid = low.max(high.min(b));
         let range = max - min;
-        let mid = r + g + b - max - min;
-        // Grey: any divisor will do, the results are masked.
-        let x = (max - mid) as f32 / range.max(1) as f32;
+        let float = |byte: u8| i32::from(byte) as f32;
+        // Grey: any divisor will do, the hue is masked.
+        let x = float(max - mid) / float(range.max(1));
         // The largest channel as Pillow looks for it: first R, then G.
-        let red = r == max;
-        let green = !red & (g == max);
-        // r max: 1 - x (b least) or x - 1; g max: 1 + x (b least) or 3 - x; b max: 3 + x (r least) or 5 - x.
-        let (base, sign) = if red {
+        let (base, sign) = if r == max {
             if b == min { (1.0, -1.0) } else { (-1.0, 1.0) }
-        } else if green {
+        } else if g == max {
             if b == min { (1.0, 1.0) } else { (3.0, -1.0) }
         } else if r == min {
             (3.0, 1.0)
@@ -55,13 +56,10 @@ fn to_hsv(r: &[u8], g: &[u8], b: &[u8], h: &mut [u8], s: &mut [u8], v: &mut [u8]
             (5.0, -1.0)
         };
         let sector: f32 = base + sign * x;
-        let turn = f64::from(sector) / 6.0 + 1.0;
-        let turn = (if turn >= 1.0 { turn - 1.0 } else { turn }) as f32;
-        let hue = (f64::from(turn) * 255.0) as i32;
-        let saturation = (range as f32 / max.max(1) as f32 * 255.0) as i32;
-        h[i] = if range == 0 { 0 } else { hue as u8 };
-        s[i] = saturation as u8;
-        v[i] = max as u8;
+        let turn = sector / 6.0 + if sector < 0.0 { 1.0 } else { 0.0 };
+        h[i] = truncated(turn * if range == 0 { 0.0 } else { 255.0 });
+        s[i] = truncated(float(range) / float(max.max(1)) * 255.0);
+        v[i] = max;
     }
 }
 
@@ -71,27 +69,19 @@ fn to_rgb(h: &[u8], s: &[u8], v: &[u8], r: &mut [u8], g: &mut [u8], b: &mut [u8]
     let n = h.len();
     let (s, v, r, g, b) = (&s[..n], &v[..n], &mut r[..n], &mut g[..n], &mut b[..n]);
     for i in 0..n {
-        let (hue, value) = (i32::from(h[i]), i32::from(v[i]));
-        let sector = hue * 6 / 255;
-        let within = (f64::from(hue) * 6.0 / 255.0 - f64::from(sector)) as f32;
-        let saturation = (f64::from(s[i]) / 255.0) as f32;
-        let odd = sector & 1 == 1;
-        let q = f64::from(saturation * within);
-        let t = f64::from(saturation) * (1.0 - f64::from(within));
-        let less = f64::from(value) * (1.0 - f64::from(saturation));
-        let other = f64::from(value) * (1.0 - if odd { q } else { t });
-        // Positive, and never half way between: truncation after adding a half is C's round.
-        let (p, o) = ((less + 0.5) as i32, (other + 0.5) as i32);
-        let sector = if sector == 6 { 0 } else { sector };
-        let (x, y, z) = match sector {
-            0 => (value, o, p),
-            1 => (o, value, p),
-            2 => (p, value, o),
-            3 => (p, o, value),
-            4 => (o, p, value),
-            _ => (value, p, o),
+        // 255ths of a sector; the circle has 6 * 255 = 1530.
+        let hue = 6 * i16::from(h[i]);
+        let (s, v) = (i32::from(s[i]) as f32, i32::from(v[i]) as f32);
+        let channel = |ahead: i16| {
+            let at = hue + ahead;
+            let at = if at >= 1530 { at - 1530 } else { at };
+            let distance = i32::from(at.min(1020 - at).clamp(0, 255)) as f32;
+            // 65025 = 255 * 255. The sum is a whole number below 2^24 and a half: exact.
+            truncated((v * (65025.0 - s * distance) + 32512.5) * (1.0 / 65025.0))
         };
-        (r[i], g[i], b[i]) = (x as u8, y as u8, z as u8);
+        r[i] = channel(5 * 255);
+        g[i] = channel(3 * 255);
+        b[i] = channel(255);
     }
 }
 

@@ -9,6 +9,7 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::hue::shift_hue;
+use super::truncated;
 
 /// How far colours may be moved; 0 leaves a property alone.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -88,7 +89,7 @@ fn grey(r: u8, g: u8, b: u8) -> u8 {
 fn blend(grey: u8, value: u8, factor: f32) -> u8 {
     let (grey, value) = (i32::from(grey), i32::from(value));
     let v = grey as f32 + factor * (value - grey) as f32;
-    v.clamp(0.0, 255.0) as i32 as u8
+    truncated(v.clamp(0.0, 255.0))
 }
 
 /// Blends every byte with the same one.
