@@ -121,7 +121,11 @@ impl Fit<'_> {
         }
         let mut events = match (self.file("tensorboard"), trainer.state.step) {
             _ if !self.leads() => None,
-            (directory, 0) => Some(EventFile::create(&directory)?),
+            (directory, 0) => {
+                // Curves of an attempt that left no state.
+                let _ = std::fs::remove_dir_all(&directory);
+                Some(EventFile::create(&directory)?)
+            }
             (directory, step) => Some(EventFile::resume(&directory, step)?),
         };
         let mut saved = Instant::now();

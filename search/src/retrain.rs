@@ -90,6 +90,13 @@ pub struct Pretrained {
     pub source: String,
 }
 
+impl Pretrained {
+    /// Whether its classifier can be kept for these classes. A backbone has none.
+    fn knows(&self, classes: &[String]) -> bool {
+        self.classes == classes && self.weights.get("classifier.weight").is_some()
+    }
+}
+
 /// A training, all of it decided.
 pub struct Retraining<'a> {
     /// Where everything goes.
@@ -117,10 +124,11 @@ impl Retraining<'_> {
         let about = WeightsFile { network: Network::Eval(net.clone()), extra: self.description(&images) };
         let settings =
             fingerprint(&(c, &self.config.data, self.config.seed, &net, &images.fingerprint, self.origin()));
-        // Only of a training that is new or the same: a finished or unfinished one of other settings keeps its own.
-        let config = self.directory.join(CONFIG);
-        if !config.exists() {
-            atomic_write(&config, self.config.to_toml().as_bytes())?;
+        // A finished or unfinished training keeps its own settings, whatever is wanted now: it may be refused below.
+        let kept = ["final.safetensors", "latest"].map(|name| self.directory.join(name));
+        if !kept.iter().any(|path| path.exists()) {
+            atomic_write(&self.directory.join(CONFIG), self.config.to_toml().as_bytes())?;
+            self.say_start(&images);
         }
         let training =
             Training { retraining: self, net: &net, images: &images, fingerprint: &settings, about };
@@ -200,9 +208,7 @@ impl Retraining<'_> {
     fn initial_weights(&self, net: &EvalNet, images: &Images) -> Result<Weights, SearchError> {
         let mut weights = Weights::init(Arc::new(net.layout()), &streams(self.config));
         let Start::Model(model) = &self.start else { return Ok(weights) };
-        // A backbone has no classifier.
-        let same_classes =
-            model.classes == images.classes && model.weights.get("classifier.weight").is_some();
+        let same_classes = model.knows(&images.classes);
         let layout = weights.layout().clone();
         for entry in layout.entries() {
             let Some(values) = model.weights.get(&entry.name) else { continue };
@@ -210,17 +216,19 @@ impl Retraining<'_> {
                 weights.slice_mut(entry).copy_from_slice(values);
             }
         }
-        self.observer.message(&format!(
-            "fine-tuning {}: {} classes, {}",
-            model.source,
-            images.classes.len(),
-            if same_classes {
-                "those of the model, whose classifier is kept"
-            } else {
-                "and a new classifier"
-            }
-        ));
         Ok(weights)
+    }
+
+    /// What is taken over from a model, for the user.
+    fn say_start(&self, images: &Images) {
+        let Some(model) = self.pretrained() else { return };
+        let classifier = if model.knows(&images.classes) {
+            "those of the model, whose classifier is kept"
+        } else {
+            "and a new classifier"
+        };
+        let (n, source) = (images.classes.len(), &model.source);
+        self.observer.message(&format!("fine-tuning {source}: {n} classes, {classifier}"));
     }
 
     /// What an exported model will say of its training.
