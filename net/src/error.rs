@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
     /// A file could not be read or written.
-    #[error("{path}: cannot {action}: {source}", path = path.display())]
+    #[error("{path}: cannot {action}: {source}{advice}", path = path.display(), advice = advice(source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -41,6 +41,16 @@ pub enum NetError {
         /// Step of the run.
         step: u64,
     },
+}
+
+/// What to do about an error of the system.
+fn advice(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            "; make room and give the same command again, with --resume where the verb has it: what was there is whole"
+        }
+        _ => "",
+    }
 }
 
 impl NetError {

@@ -242,9 +242,8 @@ impl Fit<'_> {
         let extra =
             serde_json::to_value(progress).map_err(|e| SearchError::format(&latest, e.to_string()))?;
         trainer.save(&latest, &self.about, self.fingerprint, &extra).map_err(|error| {
-            let before =
-                if latest.exists() { "the state before is whole" } else { "nothing but this state is lost" };
-            SearchError::Setting(format!("{error}; {before}: make room, then continue with --resume"))
+            let before = if latest.exists() { "the state before is whole" } else { "there is no state yet" };
+            SearchError::Setting(format!("{error} ({before}; continue with --resume)"))
         })
     }
 
