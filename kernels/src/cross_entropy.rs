@@ -97,18 +97,18 @@ pub fn forward(logits: &[f32], targets: &Targets, shape: Shape) -> Losses {
     let level = Level::current();
     let task =
         if shape.hw == 1 { (TASK / shape.classes.max(1)).max(1) } else { shape.block() * (TASK / BLOCK) };
-    let run = |(t, ((losses, max), log_sum)): (usize, ((&mut [f32], &mut [f32]), &mut [f32]))| {
+    let run = |t: usize, losses: &mut [f32], max: &mut [f32], log_sum: &mut [f32]| {
         level.run(Forward { logits, targets, shape, first: t * task, losses, max, log_sum })
     };
     let sums: Vec<f64> = if places <= task {
-        vec![run((0, ((&mut losses, &mut max), &mut log_sum)))]
+        vec![run(0, &mut losses, &mut max, &mut log_sum)]
     } else {
         losses
             .par_chunks_mut(task)
             .zip(max.par_chunks_mut(task))
             .zip(log_sum.par_chunks_mut(task))
             .enumerate()
-            .map(run)
+            .map(|(t, ((losses, max), log_sum))| run(t, losses, max, log_sum))
             .collect()
     };
     let mean = sums.into_iter().sum::<f64>() / targets.counted().max(1) as f64;

@@ -230,7 +230,7 @@ pub(crate) trait Simd: Copy {
             -1.666_805_8e-1,
             2.000_071_5e-1,
             -2.499_999_4e-1,
-            3.333_333_1e-1,
+            3.333_333e-1,
         ];
         let (e, m) = self.split(v);
         let x = self.sub(m, self.splat(1.0));
