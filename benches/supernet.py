@@ -41,7 +41,7 @@ def random_path(rng):
     return genes
 
 
-def parameters(requires_grad):
+def parameters(requires_grad, device="cpu"):
     """Every parameter of the supernet under its published name, and running statistics."""
     p, g = {}, torch.Generator().manual_seed(0)
 
@@ -84,33 +84,44 @@ def parameters(requires_grad):
                         conv(o + ".op.1", width, 1, size, size), conv(o + ".op.2", width, width, 1, 1), bn(o + ".op.3", width)
         before, last, was_reduction = last, 4 * width, reduction
     p["classifier.weight"], p["classifier.bias"] = torch.randn(CLASSES, last, generator=g) * 0.05, torch.zeros(CLASSES)
-    for name, v in p.items():
-        v.requires_grad_(requires_grad and "running" not in name)
+    p = {name: v.to(device).requires_grad_(requires_grad and "running" not in name) for name, v in p.items()}
     p["training"] = True
     return p
 
 
-def torch_steps(paths):
-    p = parameters(True)
+def wait(device):
+    """Returns when the device has done what it was told."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def torch_steps(paths, device="cpu"):
+    p = parameters(True, device)
     weights = [v for v in p.values() if isinstance(v, torch.Tensor) and v.requires_grad]
     sgd = torch.optim.SGD(weights, 0.025, 0.9, weight_decay=3e-4)
-    x, y, times = torch.randn(BATCH, 3, 32, 32), torch.arange(BATCH) * 7 % CLASSES, []
+    images, labels, times = torch.randn(BATCH, 3, 32, 32), torch.arange(BATCH) * 7 % CLASSES, []
     for path in paths:
+        wait(device)
         start = time.perf_counter()
+        # A training's batches come from the host.
+        x, y = images.to(device), labels.to(device)
         sgd.zero_grad(set_to_none=False)
         F.cross_entropy(forward(p, path, x), y).backward()
         torch.nn.utils.clip_grad_norm_(weights, 5.0)
         sgd.step()
+        wait(device)
         times.append(1e3 * (time.perf_counter() - start))
     return times
 
 
 @torch.no_grad()
-def torch_score(paths):
-    p = parameters(False)
-    x, y, batches = torch.randn(IMAGES, 3, 32, 32), torch.arange(IMAGES) * 7 % CLASSES, torch.randn(14, BATCH, 3, 32, 32)
-    times = []
+def torch_score(paths, device="cpu", images=IMAGES):
+    """Milliseconds of each pair of candidates."""
+    p = parameters(False, device)
+    x, y = torch.randn(images, 3, 32, 32).to(device), (torch.arange(images) * 7 % CLASSES).to(device)
+    batches, times = torch.randn(14, BATCH, 3, 32, 32).to(device), []
     for pair in zip(paths[::2], paths[1::2]):
+        wait(device)
         start = time.perf_counter()
         for path in pair:
             q = {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in p.items()}
@@ -124,6 +135,7 @@ def torch_score(paths):
                         v += torch.randn_like(v) * (sigma - before)
                 for a, b in zip(x.split(BATCH), y.split(BATCH)):
                     F.cross_entropy(forward(q, path, a), b)
+        wait(device)
         times.append(1e3 * (time.perf_counter() - start))
     return times
 

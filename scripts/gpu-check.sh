@@ -6,11 +6,14 @@
 #
 # Results lie under $OUT (default: a new folder under /tmp). Machines without network access need ONNX Runtime
 # beside the binary (lib/) or in ORT_DYLIB_PATH. CUDA kernels are compiled when they are first used, so the first
-# run on a machine is slower: the quickstart runs twice. Ends within $LIMIT seconds (default 570).
-# Exit status 1 if a check failed.
+# run on a machine is slower: the quickstart runs twice. Where $PYTHON (default python3) has PyTorch with CUDA and NumPy,
+# PyTorch does the same work on the same GPU. Ends within $LIMIT seconds (default 570) with a table of the times.
+# Exit status 1 if a check failed; at once if nothing runs on the GPU.
 set -uo pipefail
 genas=${1:-target/release/genas}
 out=${OUT:-$(mktemp -d /tmp/genas-gpu-check.XXXXXX)}
+python=${PYTHON:-python3}
+benches=$(cd "$(dirname "$0")/../benches" && pwd)
 deadline=$((SECONDS + ${LIMIT:-570}))
 failed=0
 
@@ -65,7 +68,10 @@ echo "$(nproc) cores; results in $out"
 run doctor doctor && cat "$out/doctor.json"
 
 # The whole way on the GPU (the first run compiles kernels), then on the CPU.
-run quickstart-cuda-first --device cuda quickstart --out "$work/cuda-first"
+if ! run quickstart-cuda-first --device cuda quickstart --out "$work/cuda-first"; then
+  echo "genas computes nothing on a GPU here: nothing to compare"
+  exit 1
+fi
 run quickstart-cuda --device cuda quickstart --out "$work/cuda"
 run quickstart-cpu --device cpu quickstart --out "$work/cpu"
 for name in quickstart-cuda-first quickstart-cuda quickstart-cpu; do
@@ -83,7 +89,7 @@ if run shapes data shapes "$work/shapes" --scale tiny; then
 fi
 
 # A network in burn on the GPU against the same network in ONNX Runtime on the CPU.
-if run retrain --device cuda retrain --cell GENAS_FLATNESS_CIFAR10 --network cifar --config configs/quickstart.toml \
+if run retrain --device cuda retrain --cell GENAS_FLATNESS_CIFAR100 --network cifar --config configs/quickstart.toml \
   --data "$work/shapes/cifar10" --out "$work/retrain"; then
   weights=$(text "$out/retrain.json" weights)
   run export --device cuda export --onnx "$work/net.onnx" --weights "$weights" &&
@@ -98,6 +104,66 @@ if run retrain --device cuda retrain --cell GENAS_FLATNESS_CIFAR10 --network cif
   fi
   run bench-cpu --provider cpu bench "$work/net.onnx" && cat "$out/bench-cpu.json"
 fi
+
+# What a search spends its time on, at the paper's size: supernet steps and candidates that are scored.
+search=(search --config darts-cifar10 --data "$work/cuda/shapes/cifar10" --set metric.validation-images=1000
+  --set evolution.generations=1 --set evolution.population=8 --set evolution.parents=8 --set evolution.mutations=4
+  --set evolution.crossovers=4 --set supernet.learning-rate-min=0.025) # a constant rate: epochs of both compare
+# The last of three epochs counts on the GPU: each step has another path, and new ones compile kernels.
+run speed-cuda --device cuda "${search[@]}" --set supernet.epochs=3 --scorer burn --out "$work/speed-cuda"
+# Kernels of scoring were compiled by now.
+run speed-cuda-again --device cuda "${search[@]}" --set supernet.epochs=3 --scorer burn --supernet "$work/speed-cuda" \
+  --out "$work/speed-cuda-again"
+if ! timeout "$(left)" "$genas" --json --no-progress --device cuda --provider cuda "${search[@]}" \
+  --set supernet.epochs=3 --supernet "$work/speed-cuda" --out "$work/speed-ort" \
+  > "$out/speed-ort.json" 2> "$out/speed-ort.log"; then
+  echo "     no scoring by ONNX Runtime on the GPU: $(tail -n 1 "$out/speed-ort.log")"
+fi
+torch_note="PyTorch not installed: not compared"
+if "$python" -c 'import sys, numpy, torch; sys.exit(not torch.cuda.is_available())' 2> /dev/null; then
+  # A minute and a half at most: the CPU's turn comes after.
+  seconds=$(($(left) < 90 ? $(left) : 90))
+  if timeout $seconds "$python" "$benches/gpu_torch.py" --device cuda > "$out/torch.json" 2> "$out/torch.log"; then
+    torch_note="PyTorch $(text "$out/torch.json" torch) on $(text "$out/torch.json" device)"
+  else
+    torch_note="PyTorch failed, exit $? (124: not done in $seconds s): $(tail -n 1 "$out/torch.log")"
+  fi
+fi
+# The CPU last: it takes longest, and the checks do not need it.
+run speed-cpu --device cpu --provider cpu "${search[@]}" --set supernet.epochs=1 --out "$work/speed-cpu"
+
+epochs() { # RUN COLUMN: a column of the table of epochs
+  [ -s "$work/$1/supernet/training.csv" ] && awk -F, -v c="$2" 'NR > 1 { print $c }' "$work/$1/supernet/training.csv"
+}
+step() { # RUN: milliseconds per step of the last epoch; half of 10,000 images in batches of 64
+  epochs "$1" 5 | tail -n 1 | awk '{ print $1 * 1000 / 79 }'
+}
+score() { # NAME: milliseconds per candidate
+  [ -s "$out/$1.json" ] && numbers "$out/$1.json" seconds | awk '{ print $1 * 1000 / 8 }'
+}
+batch64() { # NAME: milliseconds of `bench` for 64 images, its third row
+  [ -s "$out/$1.json" ] && tr -d ' \n' < "$out/$1.json" | grep -oE '"batch":64,"median_ms":[0-9.eE+-]+' | sed 's/.*://'
+}
+torch() { [ -s "$out/torch.json" ] && numbers "$out/torch.json" "$1"; }
+row() { # WHAT CPU GPU PYTORCH; empty where it was not measured
+  awk -v what="$1" -v cpu="$2" -v gpu="$3" -v torch="$4" '
+    function cell(v) { return v == "" ? "-" : sprintf(v < 10 ? "%.2f" : "%.1f", v) }
+    BEGIN { printf "%-52s %11s %11s %13s %12s\n", what, cell(cpu), cell(gpu), cell(torch),
+            gpu == "" || torch == "" ? "-" : sprintf("%.3g", gpu / torch) }'
+}
+{
+  printf '%-52s %11s %11s %13s %12s\n' "milliseconds" "genas, CPU" "genas, GPU" "PyTorch, GPU" "GPU/PyTorch"
+  row "supernet step (C = 16, 8 cells, batch 64)" "$(step speed-cpu)" "$(step speed-cuda)" "$(torch step_ms)"
+  row "score a candidate (1,000 images), burn" "" "$(score speed-cuda-again)" "$(torch score_ms)"
+  row "score a candidate (1,000 images), ONNX Runtime" "$(score speed-cpu)" "$(score speed-ort)" "$(torch score_ms)"
+  row "classifier (C = 8, 3 cells, batch 64), ONNX Runtime" "$(batch64 bench-cpu)" "$(batch64 bench-cuda)" "$(torch classifier_ms)"
+  echo
+  echo "genas's steps include reading and augmenting images; its candidates are scored side by side, PyTorch's in turn."
+  # The same images, paths and weights at first; differences grow with every step.
+  echo "Loss of the supernet's first epoch: CPU $(epochs speed-cpu 2 | head -n 1), GPU $(epochs speed-cuda 2 | head -n 1)"
+  [ -s "$out/torch.json" ] && echo "Losses in PyTorch, CPU and GPU: largest relative difference $(torch difference)"
+  echo "$torch_note"
+} | tee "$out/table.txt"
 
 [ $failed -eq 0 ] && echo "all checks passed"
 exit $failed
