@@ -12,6 +12,11 @@
 //!
 //! Blocks of at least [`MIN_BLOCK`] are rounded up by at most an eighth, aligned to cache lines, and when freed kept in
 //! lists by size, up to [`set_limit`] bytes in all. Everything else goes to the system's allocator unchanged.
+//!
+//! A program whose steps differ grows for a while without a leak: of each size, what was ever in use at once is kept. A
+//! supernet that draws another path in each step (C = 4, 3 cells, batch 32) held exactly 6,004 blocks, 4.89 MB in all, after
+//! each of the steps 500, 1,000, .. 4,500, while the free lists went from 48.5 MB at step 500 to 50.0 MB at step 2,000, and
+//! stayed there.
 #![allow(unsafe_code, reason = "an allocator; each block says why it is sound")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
