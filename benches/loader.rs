@@ -118,8 +118,14 @@ fn stages(source: &PhotoSource) -> Result<serde_json::Value> {
             Ok(())
         })
     };
-    let read = per_photo(Box::new(|i| Ok(drop(black_box(source.read(i)?)))))?;
-    let decoded = per_photo(Box::new(|i| Ok(drop(black_box(source.picture(i)?)))))?;
+    let read = per_photo(Box::new(|i| {
+        black_box(source.read(i)?);
+        Ok(())
+    }))?;
+    let decoded = per_photo(Box::new(|i| {
+        black_box(source.picture(i)?);
+        Ok(())
+    }))?;
     let plain = per_photo(apply(darts, Some(0)))?;
     let mut steps = [0.0; 4];
     for (k, step) in steps.iter_mut().enumerate() {

@@ -66,8 +66,15 @@ fn jpeg_is_complete(bytes: &[u8]) -> bool {
     while at + 1 < bytes.len() {
         match (bytes[at], bytes[at + 1]) {
             (0xff, 0xd9) => return true,
-            // Compressed data, or a fill byte whose marker begins one later.
-            (0xff, 0xff) | (..0xff, _) => at += 1,
+            // A fill byte: the marker begins one later.
+            (0xff, 0xff) => at += 1,
+            // Compressed data, nearly all of a file: on to the next marker in blocks, which a fast search looks through.
+            (..0xff, _) => {
+                at += 1;
+                while bytes.get(at..at + 32).is_some_and(|block| !block.contains(&0xff)) {
+                    at += 32;
+                }
+            }
             // Stuffed zeros, TEM, restart and start markers have no length.
             (0xff, 0x00 | 0x01 | 0xd0..=0xd8) => at += 2,
             (0xff, _) => {
