@@ -105,6 +105,23 @@ if run retrain --device cuda retrain --cell GENAS_FLATNESS_CIFAR100 --network ci
   run bench-cpu --provider cpu bench "$work/net.onnx" && cat "$out/bench-cpu.json"
 fi
 
+# ImageNet's recipe on generated photos, an epoch: one GPU in f32 and in bf16, and as many replicas as there are GPUs.
+gpus=$(nvidia-smi -L 2> /dev/null | grep -c '^GPU')
+photos=(retrain --cell GENAS_FLATNESS_CIFAR100 --network imagenet --config imagenet --channels 16
+  --data "$work/shapes/imagefolder" --set retrain.epochs=1 --set retrain.batch-size=32 --set retrain.learning-rate=0.02
+  --set retrain.photos.size=224)
+run imagenet-cpu --device cpu "${photos[@]}" --out "$work/imagenet-cpu"
+run imagenet-f32 --device cuda "${photos[@]}" --out "$work/imagenet-f32"
+run imagenet-bf16 --device cuda "${photos[@]}" --set retrain.precision=bf16 --out "$work/imagenet-bf16"
+[ "$gpus" -gt 1 ] && run imagenet-replicas --device cuda "${photos[@]}" --replicas "$gpus" --out "$work/imagenet-replicas"
+curve() { # NAME COLUMN: of the only epoch of a training
+  [ -s "$work/$1/retrain/training.csv" ] && awk -F, -v c="$2" 'NR == 2 { print $c }' "$work/$1/retrain/training.csv"
+}
+for name in imagenet-cpu imagenet-f32 imagenet-bf16 imagenet-replicas; do
+  [ -n "$(curve $name 2)" ] && echo "     $name: loss $(curve $name 2), $(curve $name 9) images/s"
+done
+compare "loss of ImageNet's network, CPU and GPU" 1e-2 "$(curve imagenet-cpu 2)" "$(curve imagenet-f32 2)"
+
 # What a search spends its time on, at the paper's size: supernet steps and candidates that are scored.
 search=(search --config darts-cifar10 --data "$work/cuda/shapes/cifar10" --set metric.validation-images=1000
   --set evolution.generations=1 --set evolution.population=8 --set evolution.parents=8 --set evolution.mutations=4
