@@ -30,7 +30,8 @@ pub enum OnBroken {
     /// The epoch ends with an error that names it.
     #[default]
     Fail,
-    /// It is left out of its batch, which becomes smaller, and named in [`PhotoLoader::skipped`].
+    /// It is left out of its batch, which becomes smaller, and named in [`PhotoLoader::skipped`]. Where that would
+    /// leave nothing of 8 photos or more, or of a replica's part, the epoch ends with an error all the same.
     Skip,
 }
 
