@@ -79,7 +79,8 @@ impl Images {
             return Err(SearchError::format(
                 path,
                 format!(
-                    "training and validation photos have different classes ({} and {}); give both the same",
+                    "training and validation photos have different classes ({} and {}); give both the same (shards without \
+                     classes.txt have as many as their largest label says)",
                     source.classes().len(),
                     test.classes().len()
                 ),
