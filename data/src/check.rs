@@ -6,7 +6,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::decode::decode_file;
-use crate::{CifarFolder, DataError, Dataset, FolderIndex, ImageFolder, Kind, Split, open};
+use crate::{
+    CifarFolder, DataError, Dataset, FolderIndex, ImageFolder, Kind, PhotoSource, ShardIndex, Split, open,
+};
 
 /// What [`check`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,6 +47,7 @@ pub fn check(dir: &Path) -> Result<CheckReport, DataError> {
     match &dataset {
         Dataset::Cifar(cifar) => check_cifar(cifar, &mut report),
         Dataset::Folder(folder) => check_folder(folder, &mut report),
+        Dataset::Shards(dir) => check_shards(dir, &mut report),
     }
     Ok(report)
 }
@@ -85,10 +88,42 @@ fn check_folder(folder: &ImageFolder, report: &mut CheckReport) {
     report.bad.extend(folder.check_classes().err().map(BadFile::from));
 }
 
+fn check_shards(dir: &Path, report: &mut CheckReport) {
+    let mut classes = Vec::new();
+    for split in [Split::Train, Split::Test] {
+        // One split alone is a data set too.
+        if ShardIndex::find(dir, split).is_ok_and(|shards| shards.is_empty()) {
+            continue;
+        }
+        match PhotoSource::open(dir, split) {
+            Ok(source) => {
+                let broken: Vec<BadFile> = (0..source.len())
+                    .into_par_iter()
+                    .filter_map(|i| source.picture(i).err().map(BadFile::from))
+                    .collect();
+                report.n_images += source.len() - broken.len();
+                report.bad.extend(broken);
+                classes.push(source.classes().len());
+            }
+            Err(error) => report.bad.push(error.into()),
+        }
+    }
+    report.n_classes = classes.iter().copied().max().unwrap_or(0);
+    if let [train, val] = classes[..]
+        && train != val
+    {
+        let reason = format!(
+            "train has {train} classes and val {val}: put a classes.txt beside the shards, or images of the last class into both"
+        );
+        report.bad.push(BadFile { file: PathBuf::new(), reason });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::decode::tests::jpeg;
+    use crate::shards::tests::tar;
     use std::fs;
 
     #[test]
@@ -129,6 +164,25 @@ mod tests {
         assert!(report.bad[2].reason.contains("\"c\" is in val but not in train"));
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["kind"], "image-folder");
+    }
+
+    #[test]
+    fn shards_are_read_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let photo = jpeg(12, 12);
+        let shard = |name: &str, label: &[u8]| {
+            let members = [("a.jpg", &photo[..]), ("a.cls", b"0"), ("b.jpg", b"text"), ("b.cls", label)];
+            tar(&dir.path().join(name), &members);
+        };
+        shard("train-0.tar", b"1");
+        shard("val-0.tar", b"2");
+        let report = check(dir.path()).unwrap();
+        assert_eq!((report.kind, report.n_images, report.n_classes), (Kind::Shards, 2, 3));
+        let reasons: Vec<&str> = report.bad.iter().map(|b| b.reason.as_str()).collect();
+        assert_eq!(reasons.len(), 3, "{reasons:?}");
+        assert!(reasons[0].contains("not a JPEG") && reasons[2].contains("classes.txt"), "{reasons:?}");
+        let error = crate::load(dir.path(), Split::Train, 8).unwrap_err().to_string();
+        assert!(error.contains("retrain.photos"), "{error}");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Recognising a data set by its files, and loading a split whatever the layout.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::folder::list;
-use crate::{CifarFolder, CifarKind, DataError, ImageFolder, ImageSet};
+use crate::{CifarFolder, CifarKind, DataError, ImageFolder, ImageSet, ShardIndex};
 
 /// The images to train on, or those to measure with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,8 @@ pub enum Kind {
     Cifar100,
     /// Folders of image files.
     ImageFolder,
+    /// Tar files of images, in WebDataset's layout.
+    Shards,
 }
 
 impl fmt::Display for Kind {
@@ -45,6 +47,7 @@ impl fmt::Display for Kind {
             Self::Cifar10 => "CIFAR-10",
             Self::Cifar100 => "CIFAR-100",
             Self::ImageFolder => "ImageFolder",
+            Self::Shards => "tar shards",
         })
     }
 }
@@ -56,6 +59,8 @@ pub enum Dataset {
     Cifar(CifarFolder),
     /// Folders of image files.
     Folder(ImageFolder),
+    /// The folder of tar files.
+    Shards(PathBuf),
 }
 
 impl Dataset {
@@ -65,6 +70,7 @@ impl Dataset {
             Self::Cifar(CifarFolder { kind: CifarKind::Cifar10, .. }) => Kind::Cifar10,
             Self::Cifar(CifarFolder { kind: CifarKind::Cifar100, .. }) => Kind::Cifar100,
             Self::Folder(_) => Kind::ImageFolder,
+            Self::Shards(_) => Kind::Shards,
         }
     }
 
@@ -73,6 +79,7 @@ impl Dataset {
         match self {
             Self::Cifar(cifar) => cifar.classes(),
             Self::Folder(folder) => Ok(folder.index(split)?.classes),
+            Self::Shards(dir) => Ok(ShardIndex::new(dir, split)?.classes),
         }
     }
 
@@ -92,6 +99,11 @@ impl Dataset {
                 let name = folder.dir.file_name().unwrap_or_default().to_string_lossy();
                 folder.index(split)?.resident(image_size, &format!("{name} {split}"))
             }
+            Self::Shards(dir) => Err(DataError::broken(
+                dir,
+                "tar shards are read by training on photos only",
+                "use a recipe with [retrain.photos], such as imagenet or fine-tune, or unpack them into class folders",
+            )),
         }
     }
 }
@@ -103,6 +115,11 @@ pub fn open(dir: &Path) -> Result<Dataset, DataError> {
     }
     if let Some(cifar) = CifarFolder::find(dir) {
         return Ok(Dataset::Cifar(cifar));
+    }
+    for split in [Split::Train, Split::Test] {
+        if !ShardIndex::find(dir, split)?.is_empty() {
+            return Ok(Dataset::Shards(dir.to_owned()));
+        }
     }
     if let Some(folder) = ImageFolder::find(dir) {
         return Ok(Dataset::Folder(folder));

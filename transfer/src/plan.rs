@@ -160,17 +160,18 @@ fn of_kind(data: &Path, set: EvalSet, wanted: Kind) -> Result<Dataset> {
         return Ok(dataset);
     }
     let fits = match found {
-        Kind::Cifar10 => "--set cifar10",
-        Kind::Cifar100 => "--set cifar100",
-        Kind::ImageFolder => "--set folder",
+        Kind::Cifar10 => "or --set cifar10",
+        Kind::Cifar100 => "or --set cifar100",
+        Kind::ImageFolder => "or --set folder",
+        Kind::Shards => "such as the shards unpacked into class folders",
     };
-    refuse(format!("{}: this is {found}, not {set}; give other data, or {fits}", data.display()))
+    refuse(format!("{}: this is {found}, not {set}; give other data, {fits}", data.display()))
 }
 
 fn folders(data: &Path, set: EvalSet) -> Result<FolderIndex> {
     match of_kind(data, set, Kind::ImageFolder)? {
         Dataset::Folder(folder) => Ok(folder.index(Split::Test)?),
-        Dataset::Cifar(_) => refuse(format!("{}: this is CIFAR, not {set}", data.display())),
+        other => refuse(format!("{}: this is {}, not {set}", data.display(), other.kind())),
     }
 }
 

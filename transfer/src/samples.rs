@@ -60,6 +60,13 @@ impl Samples {
         let folder = match dataset {
             Dataset::Folder(folder) => folder,
             Dataset::Cifar(_) => return Self::of_cifar(info, &dataset, options),
+            Dataset::Shards(dir) => {
+                let problem = format!(
+                    "{}: calibration does not read tar shards; unpack some of them into class folders",
+                    dir.display()
+                );
+                return Err(TransferError::Request(problem));
+            }
         };
         let there = |split| folder.root(split).is_dir();
         let (shown, measured) = match (folder.has_splits && there(Split::Train), there(Split::Test)) {
