@@ -40,11 +40,16 @@ fn check_data(ctx: &Ctx, dir: &Path) -> Result<()> {
     print(ctx, &report)?;
     match report.bad.as_slice() {
         [] => Ok(()),
-        [BadFile { file, reason }] => bail!("{}: {reason}", dir.join(file).display()),
+        [BadFile { file, reason }] => bail!("{}: {reason}", place(dir, file)),
         [BadFile { file, .. }, rest @ ..] => {
-            bail!("{} and {} others are broken", dir.join(file).display(), rest.len())
+            bail!("{} and {} others are broken", place(dir, file), rest.len())
         }
     }
+}
+
+/// A broken file's path; the data set itself has none.
+fn place(dir: &Path, file: &Path) -> String {
+    if file.as_os_str().is_empty() { dir.display().to_string() } else { file.display().to_string() }
 }
 
 fn print(ctx: &Ctx, report: &CheckReport) -> Result<()> {
