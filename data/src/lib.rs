@@ -11,6 +11,7 @@
 mod augment;
 mod check;
 mod cifar;
+pub mod coco;
 mod dataset;
 mod decode;
 mod error;
