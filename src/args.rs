@@ -88,6 +88,7 @@ pub enum Verb {
     Verify(VerifyArgs),
     Evaluate(EvaluateArgs),
     Bench(BenchArgs),
+    Transfer(TransferArgs),
 }
 
 /// Which network a cell is put into.
@@ -701,6 +702,41 @@ pub struct BenchArgs {
     /// Write the rows as a table
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
+}
+
+/// What a backbone is worth for other tasks
+#[derive(Clone, Debug, Args)]
+pub struct TransferArgs {
+    #[command(subcommand)]
+    pub action: TransferAction,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum TransferAction {
+    Coco(CocoArgs),
+}
+
+/// Objects in photos: average precision of a results file, as pycocotools computes it
+///
+/// Numbers are fractions; -1 stands for an average over no objects.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  genas transfer coco --results detections.json --data coco
+  genas transfer coco --results detections.json --data instances_val2017.json --per-class --curves curves.svg")]
+pub struct CocoArgs {
+    /// Detections in COCO's results format: a list of image_id, category_id, bbox and score
+    #[arg(long, value_name = "JSON")]
+    pub results: PathBuf,
+    /// COCO 2017, whose annotations/instances_val2017.json is read; or an instances file
+    #[arg(long, value_name = "DIR|JSON")]
+    pub data: PathBuf,
+    /// Every class too
+    #[arg(long)]
+    pub per_class: bool,
+    /// Draw precision against recall
+    #[arg(long, value_name = "SVG")]
+    pub curves: Option<PathBuf>,
 }
 
 #[cfg(test)]

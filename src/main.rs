@@ -19,6 +19,7 @@ mod runtime;
 mod score;
 mod search;
 mod supernet;
+mod transfer;
 mod values;
 mod verify;
 mod weights;
@@ -88,6 +89,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Verb::Verify(args) => verify::run(&ctx, args),
         Verb::Evaluate(args) => evaluate::run(&ctx, args),
         Verb::Bench(args) => bench::run(&ctx, args),
+        Verb::Transfer(args) => transfer::run(&ctx, args),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -134,6 +134,67 @@ fn usage_errors_are_2_and_help_is_0() {
 }
 
 #[test]
+fn detections_are_scored() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let coco = |results: &str, data: &str, rest: &[&str]| {
+        let (results, data) = (at(results), at(data));
+        let args = ["transfer", "coco", "--results", &results, "--data", &data];
+        [&args, rest].concat().into_iter().map(str::to_owned).collect::<Vec<String>>()
+    };
+    let annotations = r#"{"images": [{"id": 4, "file_name": "4.jpg", "width": 80, "height": 60}],
+        "annotations": [{"id": 1, "image_id": 4, "category_id": 3, "bbox": [1, 1, 40, 40], "area": 1600, "iscrowd": 0},
+                        {"id": 2, "image_id": 4, "category_id": 3, "bbox": [50, 1, 9, 9], "area": 9, "iscrowd": 1}],
+        "categories": [{"id": 3, "name": "a"}, {"id": 9, "name": "b"}]}"#;
+    let found = r#"[{"image_id": 4, "category_id": 3, "bbox": [1, 1, 40, 33], "score": 0.5}]"#;
+    std::fs::create_dir_all(dir.path().join("coco/annotations")).unwrap();
+    for (name, text) in [
+        ("coco/annotations/instances_val2017.json", annotations),
+        ("warned.json", &annotations.replace("[50, 1, 9", "[50, 1, 0")),
+        ("found.json", found),
+        ("elsewhere.json", &found.replace("4,", "5,")),
+        ("broken.json", "[{"),
+    ] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let curves = at("curves.svg");
+    let args = coco("found.json", "coco", &["--per-class", "--curves", &curves]);
+    let result = json(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    // IoU 33/40: found at seven of ten thresholds
+    for (key, want) in [("ap", 0.7), ("ap50", 1.0), ("ap75", 1.0), ("ar100", 0.7)] {
+        assert!((result[key].as_f64().unwrap() - want).abs() < 1e-12, "{result}");
+    }
+    assert_eq!((&result["ap_small"], &result["n_objects"]), (&Value::from(-1.0), &Value::from(1)));
+    assert_eq!(
+        (&result["per_class"][0]["name"], &result["per_class"][1]["ap"]),
+        (&"a".into(), &Value::from(-1.0))
+    );
+    assert!(std::fs::read_to_string(curves).unwrap().contains("recall (%)"));
+    let warned = coco("found.json", "warned.json", &[]);
+    let output = genas(&warned.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        String::from_utf8_lossy(&output.stderr)
+            .contains("warned.json: annotation 2: its box is 0 x 9 pixels")
+    );
+    for (results, data, parts) in [
+        ("none.json", "coco", &["none.json", "cannot read"][..]),
+        ("found.json", "none", &["none", "cannot read"]),
+        (
+            "found.json",
+            "coco/annotations",
+            &["annotations/annotations/instances_val2017.json", "cannot read"],
+        ),
+        ("broken.json", "coco", &["broken.json: EOF", "image_id"]),
+        ("found.json", "found.json", &["found.json: ", "give an instances file"]),
+        ("elsewhere.json", "coco", &["elsewhere.json: ", "instances_val2017.json does not have: 5"]),
+    ] {
+        let args = coco(results, data, &[]);
+        fails(&args.iter().map(String::as_str).collect::<Vec<_>>(), 1, parts);
+    }
+}
+
+#[test]
 fn files_that_are_not_what_they_should_be() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).display().to_string();

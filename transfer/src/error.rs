@@ -20,6 +20,16 @@ pub enum TransferError {
         /// What is wrong with it.
         source: genas_export::ExportError,
     },
+    /// A file of detections is not what it should be.
+    #[error("{}: {problem}; {remedy}", path.display())]
+    Results {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// From the data.
     #[error(transparent)]
     Data(#[from] genas_data::DataError),

@@ -11,11 +11,13 @@
 //! | [`labels`] | classes of a data set as classes of a model |
 //! | [`plan`] | images, labels and preparation of an evaluation, checked |
 //! | [`evaluate()`] | accuracy on a data set |
+//! | [`coco`] | average precision of boxes |
 //! | [`detection`] | how well strange images are known |
 //! | [`Samples`] | images to calibrate and compare a quantised model with |
 //! | [`bench()`] | latency and throughput |
 
 mod bench;
+pub mod coco;
 pub mod detection;
 mod error;
 mod evaluate;

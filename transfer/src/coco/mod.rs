@@ -1,0 +1,19 @@
+//! What a detector is worth on COCO (spec 06, section 4).
+//!
+//! | module | concept |
+//! |---|---|
+//! | [`results`] | detections in the format that COCO's tools exchange |
+//! | [`matching`] | which detection found which object |
+//! | [`evaluate()`] | average precision and recall, as pycocotools computes them |
+//! | [`curves_svg`] | precision against recall, drawn |
+
+mod curves;
+mod evaluation;
+pub mod matching;
+pub mod results;
+
+pub use curves::curves_svg;
+pub use evaluation::{
+    AveragePrecision, ClassPrecision, IOU_THRESHOLDS, RECALLS, evaluate, iou_threshold, recall_level,
+};
+pub use results::{CocoDetection, read_results, write_results};
