@@ -12,6 +12,7 @@
 //! | [`plan`] | images, labels and preparation of an evaluation, checked |
 //! | [`evaluate()`] | accuracy on a data set |
 //! | [`coco`] | average precision of boxes |
+//! | [`retinanet`] | the detector's arithmetic outside of its network |
 //! | [`detection`] | how well strange images are known |
 //! | [`Samples`] | images to calibrate and compare a quantised model with |
 //! | [`bench()`] | latency and throughput |
@@ -25,6 +26,7 @@ pub mod imagenet;
 pub mod labels;
 pub mod model;
 pub mod plan;
+pub mod retinanet;
 mod samples;
 mod scores;
 pub mod sets;
