@@ -30,6 +30,7 @@ fn shapes(ctx: &Ctx, dir: &Path, scale: Scale) -> Result<()> {
             ("cifar10", &paths.cifar10),
             ("imagenet-v2", &paths.imagenet_v2),
             ("imagenet-a", &paths.imagenet_a),
+            ("coco", &paths.coco),
         ];
         fields(&pairs.map(|(name, path)| (name, path.display().to_string())))
     })

@@ -7,6 +7,8 @@ pub struct SceneOptions {
     pub aspect: f32,
     /// Number of objects.
     pub objects: (usize, usize),
+    /// Least distance of two objects' centres, in sums of their radii.
+    pub apart: f32,
     /// Radius of an object.
     pub radius: (f32, f32),
     /// Least distance of an object's colours from the background's.
@@ -29,6 +31,7 @@ impl SceneOptions {
         Self {
             aspect: 1.0,
             objects: (1, 1),
+            apart: 0.8,
             radius: (0.25, 0.42),
             contrast: 0.45,
             clutter: (0, 4),
@@ -62,6 +65,18 @@ impl SceneOptions {
             noise: (0.04, 0.09),
             gain: (0.5, 1.15),
             slope: 0.9,
+            ..Self::standard()
+        }
+    }
+
+    /// Photos for detection: none to seven objects from tiny to large, which hide parts of each other.
+    pub fn several() -> Self {
+        Self {
+            objects: (0, 7),
+            apart: 0.5,
+            radius: (0.045, 0.3),
+            clutter: (0, 6),
+            occluders: (0, 2),
             ..Self::standard()
         }
     }

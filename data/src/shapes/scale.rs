@@ -37,6 +37,15 @@ impl Scale {
             Self::Full => (1_000, 100, 100),
         }
     }
+
+    /// COCO images: train and val.
+    pub(super) fn coco(self) -> (usize, usize) {
+        match self {
+            Self::Tiny => (60, 20),
+            Self::Small => (400, 100),
+            Self::Full => (4_000, 500),
+        }
+    }
 }
 
 impl fmt::Display for Scale {

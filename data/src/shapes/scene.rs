@@ -216,7 +216,7 @@ impl Scene {
                 let mut object = object(rng, options, &background.colors);
                 let free = objects.iter().all(|o| {
                     let apart = (o.center[0] - object.center[0]).hypot(o.center[1] - object.center[1]);
-                    apart > 0.8 * (o.radius + object.radius)
+                    apart > options.apart * (o.radius + object.radius)
                 });
                 if free {
                     if let Some(class) = class.take() {

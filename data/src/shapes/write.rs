@@ -1,4 +1,4 @@
-//! Writing the `shapes` set in the layouts of CIFAR-10, ImageFolder, ImageNet-V2 and ImageNet-A.
+//! Writing the `shapes` set in the layouts of CIFAR-10, ImageFolder, ImageNet-V2, ImageNet-A and COCO.
 
 use std::fs;
 use std::io::{Cursor, Write};
@@ -11,13 +11,14 @@ use image::{ExtendedColorType, ImageEncoder};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::coco::CocoSplit;
 use super::{Scale, Scene, SceneOptions, Shape, render};
 use crate::{DataError, Picture};
 
 /// Goes up when the same seed gives other files.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Images between two calls of `progress`.
-const STEP: usize = 500;
+pub(super) const STEP: usize = 500;
 const CIFAR_SIDE: usize = 32;
 const PHOTO_SIDE: usize = 64;
 const MANIFEST: &str = "manifest.json";
@@ -34,6 +35,8 @@ pub struct ShapesPaths {
     pub imagenet_v2: PathBuf,
     /// Hard images, folders named after the class.
     pub imagenet_a: PathBuf,
+    /// Photos with several objects: `train2017`, `val2017` and `annotations`.
+    pub coco: PathBuf,
 }
 
 impl ShapesPaths {
@@ -43,6 +46,7 @@ impl ShapesPaths {
             cifar10: dir.join("cifar10"),
             imagenet_v2: dir.join("imagenet-v2"),
             imagenet_a: dir.join("imagenet-a"),
+            coco: dir.join("coco"),
         }
     }
 }
@@ -104,7 +108,7 @@ fn holds(dir: &Path, wanted: &Manifest) -> Result<bool, DataError> {
         })?;
         if found == *wanted {
             let paths = ShapesPaths::in_dir(dir);
-            for part in [paths.imagefolder, paths.cifar10, paths.imagenet_v2, paths.imagenet_a] {
+            for part in [paths.imagefolder, paths.cifar10, paths.imagenet_v2, paths.imagenet_a, paths.coco] {
                 if !part.is_dir() {
                     return Err(DataError::broken(
                         &part,
@@ -153,6 +157,7 @@ impl Drop for Unfinished {
 struct Files {
     binaries: Vec<Binary>,
     photos: Vec<Photo>,
+    coco: [CocoSplit; 2],
     names: PathBuf,
 }
 
@@ -210,11 +215,25 @@ impl Files {
                 photos.push(Photo { path, stream, index, class, options: options.clone() });
             }
         }
-        Self { binaries, photos, names: paths.cifar10.join("batches.meta.txt") }
+        let (train, val) = scale.coco();
+        let split = |name: &str, stream, n, first_id| CocoSplit {
+            folder: paths.coco.join(name),
+            annotations: paths.coco.join("annotations").join(format!("instances_{name}.json")),
+            stream,
+            n,
+            first_id,
+        };
+        let coco = [
+            split("train2017", "shapes/coco/train", train, 1),
+            split("val2017", "shapes/coco/val", val, 100_001),
+        ];
+        Self { binaries, photos, coco, names: paths.cifar10.join("batches.meta.txt") }
     }
 
     fn write(&self, streams: &Streams, progress: &dyn Fn(usize, usize)) -> Result<(), DataError> {
-        let total = self.photos.len() + self.binaries.iter().map(|b| b.n).sum::<usize>();
+        let total = self.photos.len()
+            + self.binaries.iter().map(|b| b.n).sum::<usize>()
+            + self.coco.iter().map(|split| split.n).sum::<usize>();
         let mut done = 0;
         progress(done, total);
         let mut advance = |n| {
@@ -248,6 +267,10 @@ impl Files {
             photos.par_iter().try_for_each(|photo| photo.write(streams))?;
             advance(photos.len());
         }
+        for split in &self.coco {
+            split.create_folders()?;
+            split.write(streams, &mut advance)?;
+        }
         Ok(())
     }
 }
@@ -275,7 +298,7 @@ impl Photo {
     }
 }
 
-fn encode(picture: &Picture, png: bool) -> image::ImageResult<Vec<u8>> {
+pub(super) fn encode(picture: &Picture, png: bool) -> image::ImageResult<Vec<u8>> {
     let mut out = Cursor::new(Vec::new());
     let (width, height) = (picture.width as u32, picture.height as u32);
     if png {
@@ -291,7 +314,7 @@ fn encode(picture: &Picture, png: bool) -> image::ImageResult<Vec<u8>> {
     Ok(out.into_inner())
 }
 
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     let write = || -> std::io::Result<()> { fs::File::create(path)?.write_all(bytes) };
     write().map_err(DataError::io("write", path))
 }
@@ -299,7 +322,8 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Kind, Split, check, load};
+    use crate::coco::{Annotations, annotations_file};
+    use crate::{Kind, Split, check, decode_file, load};
     use std::cell::Cell;
 
     #[test]
@@ -308,7 +332,7 @@ mod tests {
         let dir = tmp.path().join("deep/shapes");
         let last = Cell::new((0, 0));
         let paths = write_shapes(&dir, Scale::Tiny, 3, &|done, total| last.set((done, total))).unwrap();
-        assert_eq!(last.get(), (1700, 1700));
+        assert_eq!(last.get(), (1780, 1780));
         assert_eq!(fs::read_dir(dir.parent().unwrap()).unwrap().count(), 1, "nothing unfinished is left");
 
         let report = check(&paths.cifar10).unwrap();
@@ -324,6 +348,22 @@ mod tests {
         let photos = load(&paths.imagefolder, Split::Test, 64).unwrap();
         assert_eq!(photos.classes, cifar.classes);
 
+        let mut kinds = [0; 4];
+        for (split, n) in [("train2017", 60), ("val2017", 20)] {
+            let coco = Annotations::read(&annotations_file(&paths.coco, split)).unwrap();
+            assert_eq!((coco.images.len(), coco.classes.len(), &coco.problems[..]), (n, 10, &[][..]));
+            for image in &coco.images {
+                let picture = decode_file(&paths.coco.join(split).join(&image.file_name)).unwrap();
+                assert_eq!((picture.width, picture.height), (image.width, image.height));
+            }
+            let trainable = coco.trainable();
+            kinds[0] += coco.objects.iter().filter(|o| o.crowd).count();
+            kinds[1] += trainable.iter().filter(|objects| objects.is_empty()).count();
+            kinds[2] += coco.objects.iter().filter(|o| o.area < 1024.0).count();
+            kinds[3] += coco.objects.iter().filter(|o| o.area > 9216.0).count();
+        }
+        assert!(kinds[0] >= 10 && kinds.iter().all(|&n| n > 3), "crowds, empty, small, large: {kinds:?}");
+
         // The same set again: nothing is written. Another one: refused.
         write_shapes(&dir, Scale::Tiny, 3, &|_, _| panic!("written again")).unwrap();
         let e = write_shapes(&dir, Scale::Tiny, 4, &|_, _| ()).unwrap_err().to_string();
@@ -338,6 +378,8 @@ mod tests {
             "cifar10/data_batch_5.bin",
             "imagefolder/train/star/00003.jpg",
             "imagenet-a/arrow/00009.png",
+            "coco/annotations/instances_train2017.json",
+            "coco/val2017/000000100020.jpg",
             "manifest.json",
         ] {
             assert_eq!(fs::read(dir.join(file)).unwrap(), fs::read(again.join(file)).unwrap(), "{file}");
