@@ -270,16 +270,23 @@ struct Flag(bool);
 
 impl<'de> Deserialize<'de> for Flag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Bool(bool),
-            Number(f64),
+        struct ZeroOrOne;
+        impl Visitor<'_> for ZeroOrOne {
+            type Value = Flag;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("0 or 1")
+            }
+
+            fn visit_bool<E>(self, flag: bool) -> Result<Flag, E> {
+                Ok(Flag(flag))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Flag, E> {
+                Ok(Flag(number != 0))
+            }
         }
-        Ok(match Written::deserialize(deserializer)? {
-            Written::Bool(flag) => Self(flag),
-            Written::Number(number) => Self(number != 0.0),
-        })
+        deserializer.deserialize_any(ZeroOrOne)
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`RetinaNetConfig`]: every constant of RetinaNet and of its training; the defaults are Detectron2's
 //! `Base-RetinaNet` with `RetinaNet_R_50_FPN_1x` (spec 06, section 3).
 
+use genas_data::coco::DetectionDataConfig;
 use serde::{Deserialize, Serialize};
 
 /// RetinaNet and how it is trained and tested.
@@ -137,34 +138,6 @@ impl Default for LossConfig {
             box_weights: [1.0; 4],
             normalizer_start: 100.0,
             normalizer_momentum: 0.9,
-        }
-    }
-}
-
-/// Preparation of images for training.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct DetectionDataConfig {
-    /// Lengths of the shorter side in pixels, of which one is drawn for each image.
-    pub shorter_sides: Vec<usize>,
-    /// The longer side in pixels, at most.
-    pub longer_side: usize,
-    /// Probability of a flip.
-    pub flip: f64,
-    /// Sides are filled up to a multiple of this.
-    pub divisor: usize,
-    /// Batches of wide images and batches of tall ones.
-    pub aspect_ratio_grouping: bool,
-}
-
-impl Default for DetectionDataConfig {
-    fn default() -> Self {
-        Self {
-            shorter_sides: vec![640, 672, 704, 736, 768, 800],
-            longer_side: 1333,
-            flip: 0.5,
-            divisor: 32,
-            aspect_ratio_grouping: true,
         }
     }
 }
