@@ -131,7 +131,8 @@ impl CocoSplit {
         let id = self.first_id + index;
         let mut rng = streams.rng(self.stream, index as u64);
         let (width, height) = SIZES[rng.random_range(0..SIZES.len())];
-        let (scene, n_crowd) = scene(&mut rng, width as f32 / height as f32, index.is_multiple_of(CROWD_EVERY));
+        let (scene, n_crowd) =
+            scene(&mut rng, width as f32 / height as f32, index.is_multiple_of(CROWD_EVERY));
         let picture = render(&scene, height);
         let file_name = format!("{id:012}.jpg");
         let path = self.folder.join(&file_name);
