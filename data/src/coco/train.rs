@@ -78,7 +78,7 @@ impl CocoTrainSet {
     pub fn order(&self, batch_size: usize) -> BatchOrder {
         let sizes: Vec<_> = self.images.iter().map(|(image, _)| [image.width, image.height]).collect();
         let grouping = self.config.aspect_ratio_grouping;
-        BatchOrder::new(&sizes, batch_size, grouping, self.streams.clone(), "coco/shuffle")
+        BatchOrder::new(&sizes, batch_size, grouping, self.streams, "coco/shuffle")
     }
 
     /// The batch of a step, counted from 0, of these images. Sizes and flips are a function of (seed, step, place in
