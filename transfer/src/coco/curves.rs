@@ -11,6 +11,12 @@ const LEFT: f64 = 64.0;
 const TOP: f64 = 40.0;
 const PLOT_WIDTH: f64 = 430.0;
 const PLOT_HEIGHT: f64 = 380.0;
+/// From the loosest threshold to the strictest; each stands out on white and on black. Plain hexadecimal, because
+/// converters such as cairosvg draw newer notations black.
+const COLOURS: [&str; IOU_THRESHOLDS] = [
+    "#4f6bed", "#2f8fe0", "#1fa3b8", "#22a884", "#4caf50", "#8fae2b", "#c9a11f", "#e0832a", "#e2603c",
+    "#d63c5e",
+];
 
 /// Draws precision against recall, the mean over classes, one line for each IoU threshold.
 pub fn curves_svg(result: &AveragePrecision) -> String {
@@ -49,16 +55,16 @@ pub fn curves_svg(result: &AveragePrecision) -> String {
         "<rect class=\"frame\" x=\"{LEFT}\" y=\"{TOP}\" width=\"{PLOT_WIDTH}\" height=\"{PLOT_HEIGHT}\"/>\n\
          <text text-anchor=\"middle\" x=\"{}\" y=\"{}\">recall (%)</text>\n\
          <text text-anchor=\"middle\" transform=\"translate(18 {}) rotate(-90)\">precision (%)</text>\n\
-         <text x=\"{}\" y=\"{}\">IoU    AP (%)</text>\n",
+         <text x=\"{}\" y=\"{4}\">IoU</text><text x=\"{5}\" y=\"{4}\">AP (%)</text>\n",
         x(0.5),
         y(0.0) + 38.0,
         y(0.5),
         x(1.0) + 44.0,
         TOP + 6.0,
+        x(1.0) + 84.0,
     );
     for (t, precision) in result.precision().iter().enumerate() {
-        let hue = 250.0 - 230.0 * t as f64 / (IOU_THRESHOLDS - 1) as f64;
-        let colour = format!("hsl({hue:.0} 75% 50%)");
+        let colour = COLOURS[t];
         let points: Vec<String> = precision
             .iter()
             .enumerate()
@@ -70,7 +76,7 @@ pub fn curves_svg(result: &AveragePrecision) -> String {
             svg,
             "<polyline class=\"curve\" stroke=\"{colour}\" points=\"{}\"/>\n\
              <line stroke=\"{colour}\" stroke-width=\"3\" x1=\"{}\" x2=\"{}\" y1=\"{3}\" y2=\"{3}\"/>\n\
-             <text x=\"{4}\" y=\"{5}\">{6:.2}   {ap:.1}</text>\n",
+             <text x=\"{4}\" y=\"{5}\">{6:.2}</text><text x=\"{7}\" y=\"{5}\">{ap:.1}</text>\n",
             points.join(" "),
             x(1.0) + 14.0,
             x(1.0) + 36.0,
@@ -78,6 +84,7 @@ pub fn curves_svg(result: &AveragePrecision) -> String {
             x(1.0) + 44.0,
             line + 4.0,
             iou_threshold(t),
+            x(1.0) + 84.0,
         );
     }
     svg.push_str("</svg>\n");
