@@ -187,6 +187,22 @@ fn a_broken_photo_is_named_and_left_out_by_choice() {
     assert_eq!(result["skipped_images"], 1);
     assert!(result["skipped"][0][1].as_str().unwrap().contains(&name), "{result}");
 
+    // A broken validation photo costs nothing but the time to mend it.
+    let shown = place.succeeds(&photos("whole", &["--set", "retrain.on-broken=skip"]));
+    let seen = fs::read_dir(place.at("shapes/imagefolder/val/ring")).unwrap().next().unwrap().unwrap();
+    let photo = fs::read(seen.path()).unwrap();
+    fs::write(seen.path(), &photo[..photo.len() / 2]).unwrap();
+    let args = photos("mended", &["--set", "retrain.on-broken=skip"]);
+    place.fails(&args, 1, &[&seen.file_name().into_string().unwrap(), "truncated"]);
+    let state = bytes(&place, "mended/retrain/latest/state.safetensors");
+    assert!(
+        String::from_utf8_lossy(&state).contains("\\\"step_in_epoch\\\":10"),
+        "the epoch's steps are not there"
+    );
+    fs::write(seen.path(), photo).unwrap();
+    let mended = place.succeeds(&[&args[..], &["--resume"]].concat());
+    assert_eq!(mended["loss"], shown["loss"]);
+
     // A class may have one image.
     for (n, file) in fs::read_dir(place.at("shapes/imagefolder/train/star")).unwrap().enumerate() {
         if n > 0 {

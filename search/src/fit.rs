@@ -167,17 +167,25 @@ impl Fit<'_> {
                 }
             }
             drop(batches);
+            progress.running.seconds += clock.elapsed().as_secs_f64();
+            let validation = match self.leads().then(|| validate(outcome(&trainer), epoch)).transpose() {
+                Ok(validation) => validation.flatten(),
+                Err(error) => {
+                    // Such as a broken test image: the epoch's steps need not be done again.
+                    self.save(&trainer, &progress)?;
+                    return Err(error);
+                }
+            };
             let mut row = std::mem::take(&mut progress.running);
             row.epoch = epoch;
             row.learning_rate = rate;
             row.loss /= per_epoch as f64;
             row.gradient_norm /= per_epoch as f64;
-            row.seconds += clock.elapsed().as_secs_f64();
             row.waiting /= row.seconds.max(f64::MIN_POSITIVE);
+            row.validation = validation;
             trainer.state.epoch += 1;
             trainer.state.step_in_epoch = 0;
             let Some(events) = &mut events else { continue };
-            row.validation = validate(outcome(&trainer), epoch)?;
             self.report(&row, &progress.rows);
             curves::log_epoch(events, trainer.state.step, &row)?;
             progress.rows.push(row);
