@@ -25,8 +25,13 @@ fn main() -> Result<()> {
     let (kind, genotype) = (NetworkKind::Cifar, cell.genotype());
     let net = EvalNet { kind, genotype, channels, layers, classes: 10, auxiliary: true };
     let device = Devices::cpu().recording();
-    let sgd =
-        SgdConfig { momentum: 0.9, weight_decay: 3e-4, clip: Some(5.0), unsampled: UnsampledOps::ZeroFilled };
+    let sgd = SgdConfig {
+        momentum: 0.9,
+        weight_decay: 3e-4,
+        norm_weight_decay: 3e-4,
+        clip: Some(5.0),
+        unsampled: UnsampledOps::ZeroFilled,
+    };
     let shape = [batch, 3, 32, 32];
     // Values with the spread of a normalised image; what they are does not change the time.
     let images: Vec<f32> =

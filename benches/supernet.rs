@@ -65,8 +65,13 @@ fn labels(n: usize, classes: usize) -> Vec<i64> {
 
 fn steps(net: &Supernet, weights: Weights, paths: &[Candidate]) -> Result<Vec<f64>> {
     let device = Devices::cpu().recording();
-    let sgd =
-        SgdConfig { momentum: 0.9, weight_decay: 3e-4, clip: Some(5.0), unsampled: UnsampledOps::ZeroFilled };
+    let sgd = SgdConfig {
+        momentum: 0.9,
+        weight_decay: 3e-4,
+        norm_weight_decay: 3e-4,
+        clip: Some(5.0),
+        unsampled: UnsampledOps::ZeroFilled,
+    };
     let (images, labels) = (noise(BATCH * 3 * 32 * 32), labels(BATCH, net.classes));
     let mut trainer = Trainer::new(weights);
     let mut times = Vec::new();

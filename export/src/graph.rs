@@ -79,6 +79,7 @@ struct Convolution {
     pads: [usize; 4],
     dilation: usize,
     groups: usize,
+    bias: bool,
 }
 
 impl Convolution {
@@ -373,7 +374,12 @@ impl<'w> OnnxGraph<'w> {
         let name = format!("{path}.weight");
         let mut inputs = vec![self.read(convolution.input)];
         match fold {
-            None => inputs.push(self.initializer(&name.clone(), name, shape, || f32_bytes(&weights))),
+            None => {
+                inputs.push(self.initializer(&name.clone(), name, shape, || f32_bytes(&weights)));
+                if convolution.bias {
+                    inputs.push(self.parameter(format!("{path}.bias"), &shape[..1]));
+                }
+            }
             Some((bn, affine)) => {
                 let content = format!("{path} folded into {bn}");
                 inputs.push(self.initializer(&content, name, shape, || affine.scaled_bytes(&weights)));

@@ -156,6 +156,12 @@ impl AttributeProto {
         Self { name: name.to_owned(), ints, r#type: AttributeType::Ints as i32, ..Self::default() }
     }
 
+    /// A text.
+    pub fn string(name: &str, value: &str) -> Self {
+        let s = Some(value.as_bytes().to_vec());
+        Self { name: name.to_owned(), s, r#type: AttributeType::String as i32, ..Self::default() }
+    }
+
     /// A float.
     pub fn float(name: &str, value: f32) -> Self {
         Self { name: name.to_owned(), f: Some(value), r#type: AttributeType::Float as i32, ..Self::default() }

@@ -29,6 +29,7 @@ pub mod cross_entropy;
 pub mod dense;
 pub mod depthwise;
 pub mod elementwise;
+pub mod focal;
 pub mod memory;
 pub mod pointwise;
 pub mod pool;

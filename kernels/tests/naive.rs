@@ -6,7 +6,9 @@ use genas_kernels::cross_entropy::{self, Shape, Targets};
 use genas_kernels::pool::PoolShape;
 use genas_kernels::sgd::Sgd;
 use genas_kernels::simd::{Level, with_level};
-use genas_kernels::{ConvShape, batch_norm, dense, depthwise, elementwise, pointwise, pool, sgd, subsample};
+use genas_kernels::{
+    ConvShape, batch_norm, dense, depthwise, elementwise, focal, pointwise, pool, sgd, subsample,
+};
 
 /// Reproducible values in -1..1 with some structure (repeats, zeros).
 fn values(len: usize, seed: u64) -> Vec<f32> {
@@ -1000,4 +1002,61 @@ fn gradients_agree_with_finite_differences() {
             vec![gx]
         });
     }
+}
+
+/// Losses and gradients as the formula says it.
+fn naive_focal(x: &[f32], t: &focal::Targets, s: focal::Shape) -> (f64, Vec<f64>) {
+    let (alpha, gamma) = (f64::from(t.alpha), f64::from(t.gamma));
+    let (mut loss, mut gradient) = (0.0, vec![0.0; x.len()]);
+    for (i, &x) in x.iter().enumerate() {
+        let (plane, place) = (i / s.hw, i % s.hw);
+        let label = t.labels[plane / s.classes * s.hw + place];
+        if label == focal::IGNORED {
+            continue;
+        }
+        let (a, sign) = if label == (plane % s.classes) as i32 { (alpha, 1.0) } else { (1.0 - alpha, -1.0) };
+        let x = sign * f64::from(x);
+        let (p, q) = (1.0 / (1.0 + (-x).exp()), 1.0 / (1.0 + x.exp()));
+        loss += a * q.powf(gamma) * -p.ln();
+        gradient[i] = sign * a * q.powf(gamma) * (gamma * p * p.ln() - q);
+    }
+    (loss, gradient)
+}
+
+#[test]
+fn focal_matches_naive() {
+    for (n, anchors, classes, hw) in [(1, 1, 1, 1), (2, 3, 4, 37), (1, 9, 2, 700)] {
+        let s = focal::Shape { n, anchors, classes, hw };
+        let x: Vec<f32> = values(n * anchors * classes * hw, 5).iter().map(|v| 12.0 * v - 3.0).collect();
+        let labels: Vec<i32> =
+            (0..n * anchors * hw).map(|i| ((i * i + 1) % (classes + 3)) as i32 - 3).collect();
+        let labels: Vec<i32> =
+            labels.into_iter().map(|l| if l == -3 { focal::BACKGROUND } else { l }).collect();
+        for gamma in [0.0, 1.5, 2.0] {
+            let targets = focal::Targets { labels: &labels, alpha: 0.25, gamma };
+            let (loss, gradient) = naive_focal(&x, &targets, s);
+            everywhere(|level| {
+                let what = format!("{level} {s:?} {gamma}");
+                let found = focal::forward(&x, &targets, s);
+                assert!((found - loss).abs() <= 1e-6 * loss, "{what}: {found}, not {loss}");
+                let g = focal::backward(&x, &targets, 0.5, s);
+                close(&g, &gradient.iter().map(|g| 0.5 * g).collect::<Vec<_>>(), &what);
+                vec![vec![found as f32], g]
+            });
+        }
+    }
+}
+
+#[test]
+fn focal_survives_extremes() {
+    let s = focal::Shape { n: 1, anchors: 1, classes: 1, hw: 6 };
+    let (x, labels) = ([1e4, -1e4, 1e4, -1e4, 90.0, -90.0], [0, 0, -1, -1, -1, 0]);
+    let targets = focal::Targets { labels: &labels, alpha: 0.25, gamma: 2.0 };
+    let loss = focal::forward(&x, &targets, s);
+    // An object at -1e4 costs alpha * 1e4, background at 1e4 the rest; so do those at 90.
+    let expected = 0.25 * 1e4 + 0.75 * 1e4 + 0.75 * 90.0 + 0.25 * 90.0;
+    assert!((loss - expected).abs() < 1e-3, "{loss}");
+    close(&focal::backward(&x, &targets, 1.0, s), &[0.0, -0.25, 0.75, 0.0, 0.75, -0.25], "extremes");
+    let nan = focal::forward(&[f32::NAN; 6], &targets, s);
+    assert!(nan.is_nan());
 }

@@ -2,8 +2,9 @@
 
 use crate::interpreter::Interpreter;
 use crate::layer::{BatchNorm, Conv, Linear, Pool};
-use crate::layout::fitted;
+use crate::layout::{Scope, fitted};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// What a network costs for one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,10 +19,12 @@ pub struct CostReport {
 }
 
 /// The interpreter that counts. Values are `[channels, height, width]`. Normalisation,
-/// activations, pooling and sums are not counted, as in the paper.
+/// activations, pooling and sums are not counted, as in the paper. Parameters that layers share are counted once.
 #[derive(Debug, Default)]
 pub struct Cost {
     report: CostReport,
+    scope: Scope,
+    seen: HashSet<String>,
 }
 
 impl Cost {
@@ -32,8 +35,14 @@ impl Cost {
         cost.report
     }
 
-    fn convolution(&mut self, weights: u64, pixels: usize) {
-        self.report.params += weights;
+    /// Counts the parameters of a layer that was not met before.
+    fn parameters(&mut self, name: &str, n: u64) {
+        if self.seen.insert(self.scope.join(name)) {
+            self.report.params += n;
+        }
+    }
+
+    fn products(&mut self, weights: u64, pixels: usize) {
         self.report.macs += weights * pixels as u64;
         self.report.paper_flops += weights * pixels as u64;
     }
@@ -42,19 +51,24 @@ impl Cost {
 impl Interpreter for Cost {
     type Value = [usize; 3];
 
-    fn scope<R>(&mut self, _: &str, body: impl FnOnce(&mut Self) -> R) -> R {
-        body(self)
+    fn scope<R>(&mut self, name: &str, body: impl FnOnce(&mut Self) -> R) -> R {
+        let mark = self.scope.enter(name);
+        let result = body(self);
+        self.scope.leave(mark);
+        result
     }
 
-    fn conv(&mut self, _: &str, conv: &Conv, x: &[usize; 3]) -> [usize; 3] {
+    fn conv(&mut self, name: &str, conv: &Conv, x: &[usize; 3]) -> [usize; 3] {
         let [h, w] = fitted(conv.output_size([x[1], x[2]]), x);
-        self.convolution(conv.macs_per_pixel(), h * w);
+        let bias = if conv.bias { conv.c_out as u64 } else { 0 };
+        self.parameters(name, conv.macs_per_pixel() + bias);
+        self.products(conv.macs_per_pixel(), h * w);
         [conv.c_out, h, w]
     }
 
-    fn batch_norm(&mut self, _: &str, bn: &BatchNorm, x: &[usize; 3]) -> [usize; 3] {
+    fn batch_norm(&mut self, name: &str, bn: &BatchNorm, x: &[usize; 3]) -> [usize; 3] {
         if bn.affine {
-            self.report.params += 2 * bn.channels as u64;
+            self.parameters(name, 2 * bn.channels as u64);
         }
         *x
     }
@@ -82,17 +96,22 @@ impl Interpreter for Cost {
 
     fn factorized_reduce(&mut self, c_in: usize, c_out: usize, x: &[usize; 3]) -> [usize; 3] {
         let out = [c_out, x[1].div_ceil(2), x[2].div_ceil(2)];
-        self.convolution((c_in * c_out) as u64, out[1] * out[2]);
+        self.parameters("factorized_reduce", (c_in * c_out) as u64);
+        self.products((c_in * c_out) as u64, out[1] * out[2]);
         out
+    }
+
+    fn upsample(&mut self, x: &[usize; 3]) -> [usize; 3] {
+        [x[0], 2 * x[1], 2 * x[2]]
     }
 
     fn global_avg_pool(&mut self, x: &[usize; 3]) -> [usize; 3] {
         [x[0], 1, 1]
     }
 
-    fn linear(&mut self, _: &str, linear: &Linear, _: &[usize; 3]) -> [usize; 3] {
+    fn linear(&mut self, name: &str, linear: &Linear, _: &[usize; 3]) -> [usize; 3] {
         let (c_in, c_out) = (linear.c_in as u64, linear.c_out as u64);
-        self.report.params += (c_in + 1) * c_out;
+        self.parameters(name, (c_in + 1) * c_out);
         self.report.macs += c_in * c_out;
         self.report.paper_flops += (2 * c_in - 1) * c_out;
         [linear.c_out, 1, 1]

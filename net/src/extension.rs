@@ -25,7 +25,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use genas_kernels::cross_entropy::{self, Targets};
 use genas_kernels::pool::PoolShape;
 use genas_kernels::{
-    ConvShape, batch_norm, dense, depthwise, elementwise, pointwise, pool, subsample as sub,
+    ConvShape, batch_norm, dense, depthwise, elementwise, focal, pointwise, pool, subsample as sub,
 };
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -67,6 +67,14 @@ pub(crate) fn batch_norm_train(
     (Tensor::from_dispatch(y), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
 }
 
+/// `x * scale + shift` with a constant scale and a shift per channel: a bias, or a BatchNorm whose statistics stand still.
+pub(crate) fn channel_affine(x: Tensor<4>, scale: ChannelScale, shift: Tensor<1>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::k_channel_affine(x.into_dispatch(), shift.into_dispatch(), scale))
+}
+
+/// A factor for each channel of a map; `None` is 1.
+pub(crate) type ChannelScale = Option<Arc<[f32]>>;
+
 /// Max pooling.
 pub(crate) fn max_pool(pool: &Pool, x: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::k_max_pool(x.into_dispatch(), *pool))
@@ -94,6 +102,31 @@ pub(crate) fn add_scaled([a, b]: [Tensor<4>; 2], scales: [Scales; 2]) -> Tensor<
 pub(crate) fn cross_entropy(logits: Tensor<4>, targets: MapTargets) -> Tensor<1> {
     let (loss, _, _) = Dispatch::k_cross_entropy(logits.into_dispatch(), targets);
     Tensor::from_dispatch(loss)
+}
+
+/// Sum of the sigmoid focal losses of `[n, anchors * classes, h, w]`.
+pub(crate) fn focal(logits: Tensor<4>, targets: FocalTargets) -> Tensor<1> {
+    Tensor::from_dispatch(Dispatch::k_focal(logits.into_dispatch(), targets))
+}
+
+/// What a detector's logits should say, see [`focal::Targets`].
+#[derive(Clone, Debug)]
+pub(crate) struct FocalTargets {
+    pub labels: Arc<[i32]>,
+    pub classes: usize,
+    pub alpha: f32,
+    pub gamma: f32,
+}
+
+impl FocalTargets {
+    fn borrow(&self) -> focal::Targets<'_> {
+        focal::Targets { labels: &self.labels, alpha: self.alpha, gamma: self.gamma }
+    }
+
+    fn shape(&self, logits: &FlexTensor) -> focal::Shape {
+        let [n, channels, h, w] = dims4(logits);
+        focal::Shape { n, anchors: channels / self.classes, classes: self.classes, hw: h * w }
+    }
 }
 
 /// What the logits should say, see [`Targets`].
@@ -128,6 +161,12 @@ pub(crate) trait Kernels: Backend {
         eps: f64,
         whole: Whole,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    fn k_channel_affine(
+        x: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        scale: ChannelScale,
+    ) -> FloatTensor<Self>;
+    fn k_focal(x: FloatTensor<Self>, targets: FocalTargets) -> FloatTensor<Self>;
     fn k_max_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
     fn k_avg_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
     fn k_subsample(x: FloatTensor<Self>, offset: usize) -> FloatTensor<Self>;
@@ -167,6 +206,14 @@ pub(crate) trait KernelGradients: Kernels {
         eps: f64,
         whole: Whole,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    /// Gradients of input and shift.
+    fn channel_affine_backward(
+        g: FloatTensor<Self>,
+        scale: ChannelScale,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    /// Gradient of the logits.
+    fn focal_backward(x: FloatTensor<Self>, g: FloatTensor<Self>, targets: FocalTargets)
+    -> FloatTensor<Self>;
     /// Gradient of the input; `x` is the forward's input.
     fn max_pool_backward(x: FloatTensor<Self>, g: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
     /// Gradient of the input of `size`.
@@ -283,6 +330,18 @@ impl Kernels for Flex {
         (make(y, [n, c, h, w]), make(mean, [c]), make(variance, [c]))
     }
 
+    fn k_channel_affine(x: FlexTensor, shift: FlexTensor, scale: ChannelScale) -> FlexTensor {
+        let [n, c, h, w] = dims4(&x);
+        let scale = scale.unwrap_or_else(|| vec![1.0; c].into());
+        let y = with(&x, |x| with(&shift, |shift| batch_norm::affine(x, &scale, shift, n, c, h * w)));
+        make(y, [n, c, h, w])
+    }
+
+    fn k_focal(x: FlexTensor, targets: FocalTargets) -> FlexTensor {
+        let sum = with(&x, |values| focal::forward(values, &targets.borrow(), targets.shape(&x)));
+        make(vec![sum as f32], [1])
+    }
+
     fn k_max_pool(x: FlexTensor, p: Pool) -> FlexTensor {
         let [n, c, h, w] = dims4(&x);
         let s = pool_shape(n * c, [h, w], &p);
@@ -397,6 +456,26 @@ impl KernelGradients for Flex {
         (make(gx, [n, c, h, w]), make(gg, [c]), make(gb, [c]))
     }
 
+    fn channel_affine_backward(g: FlexTensor, scale: ChannelScale) -> (FlexTensor, FlexTensor) {
+        let [n, c, h, w] = dims4(&g);
+        let moments = with(&g, |g| batch_norm::moments(g, n, c, h * w));
+        let sums = moments.into_iter().map(|(mean, _)| (mean * (n * h * w) as f64) as f32).collect();
+        let gx = match scale {
+            None => g,
+            Some(scale) => {
+                let zeros = vec![0.0; c];
+                make(with(&g, |g| batch_norm::affine(g, &scale, &zeros, n, c, h * w)), [n, c, h, w])
+            }
+        };
+        (gx, make(sums, [c]))
+    }
+
+    fn focal_backward(x: FlexTensor, g: FlexTensor, targets: FocalTargets) -> FlexTensor {
+        let scale = with(&g, |g| g[0]);
+        let gx = with(&x, |values| focal::backward(values, &targets.borrow(), scale, targets.shape(&x)));
+        make(gx, dims4(&x))
+    }
+
     fn max_pool_backward(x: FlexTensor, g: FlexTensor, p: Pool) -> FlexTensor {
         let [n, c, h, w] = dims4(&x);
         let s = pool_shape(n * c, [h, w], &p);
@@ -495,6 +574,39 @@ impl<B: KernelGradients> Backward<B, 2> for AddScaledBackward {
             if let Some(parent) = parent {
                 gradients.register::<B>(parent.id, B::scale(g.clone(), scales));
             }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ChannelAffineBackward;
+
+impl<B: KernelGradients> Backward<B, 2> for ChannelAffineBackward {
+    type State = ChannelScale;
+
+    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let g = gradients.consume::<B>(&ops.node);
+        let (gx, gs) = B::channel_affine_backward(g, ops.state);
+        for (parent, gradient) in ops.parents.into_iter().zip([gx, gs]) {
+            if let Some(parent) = parent {
+                gradients.register::<B>(parent.id, gradient);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct FocalBackward;
+
+impl<B: KernelGradients> Backward<B, 1> for FocalBackward {
+    type State = (NodeId, FocalTargets);
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, saved: &mut Checkpointer) {
+        let g = gradients.consume::<B>(&ops.node);
+        let (x, targets) = ops.state;
+        let x: FloatTensor<B> = saved.retrieve_node_output(x);
+        if let [Some(parent)] = ops.parents {
+            gradients.register::<B>(parent.id, B::focal_backward(x, g, targets));
         }
     }
 }
@@ -660,6 +772,32 @@ impl<B: KernelGradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
             OpsKind::UnTracked(prepared) => prepared.finish(y),
         };
         (y, Self::from_inner(mean), Self::from_inner(variance))
+    }
+
+    fn k_channel_affine(
+        x: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        scale: ChannelScale,
+    ) -> FloatTensor<Self> {
+        match ChannelAffineBackward.prepare::<C>([x.node(), shift.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let y = B::k_channel_affine(x.into_primitive(), shift.into_primitive(), scale.clone());
+                prepared.finish(scale, y)
+            }
+            OpsKind::UnTracked(prepared) => {
+                prepared.finish(B::k_channel_affine(x.into_primitive(), shift.into_primitive(), scale))
+            }
+        }
+    }
+
+    fn k_focal(x: FloatTensor<Self>, targets: FocalTargets) -> FloatTensor<Self> {
+        match FocalBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prepared) => {
+                let state = (prepared.checkpoint(&x), targets.clone());
+                prepared.finish(state, B::k_focal(x.into_primitive(), targets))
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(B::k_focal(x.into_primitive(), targets)),
+        }
     }
 
     fn k_max_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self> {

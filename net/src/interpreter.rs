@@ -16,7 +16,7 @@ pub trait Interpreter {
     where
         Self: Sized;
 
-    /// Convolution without bias.
+    /// Convolution, with a bias if it has one.
     fn conv(&mut self, name: &str, conv: &Conv, x: &Self::Value) -> Self::Value;
 
     /// Batch normalisation.
@@ -41,6 +41,9 @@ pub trait Interpreter {
     /// `(2i, 2j)`, `conv_2` the pixels `(2i + 1, 2j + 1)`, zero outside. Halves the size, rounding up.
     /// Weight shapes `[c_out / 2, c_in, 1, 1]` each.
     fn factorized_reduce(&mut self, c_in: usize, c_out: usize, x: &Self::Value) -> Self::Value;
+
+    /// Every pixel four times, as a square: the size is doubled.
+    fn upsample(&mut self, x: &Self::Value) -> Self::Value;
 
     /// Mean over the pixels: `[n, c, h, w]` to `[n, c, 1, 1]`.
     fn global_avg_pool(&mut self, x: &Self::Value) -> Self::Value;

@@ -1,6 +1,6 @@
 //! Layers as plain descriptions: what an [`Interpreter`](crate::Interpreter) needs to know of each.
 
-/// A 2-d convolution without its weights. Weight shape `[c_out, c_in / groups, kernel[0], kernel[1]]`.
+/// A 2-d convolution without its weights. Weight shape `[c_out, c_in / groups, kernel[0], kernel[1]]`; bias `[c_out]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv {
     /// Input channels.
@@ -17,6 +17,8 @@ pub struct Conv {
     pub dilation: usize,
     /// Groups; `c_in` for a depthwise convolution.
     pub groups: usize,
+    /// Whether a number is added to each output channel. A BatchNorm behind the convolution would take it away again.
+    pub bias: bool,
 }
 
 impl Conv {
@@ -30,7 +32,14 @@ impl Conv {
             padding: [padding; 2],
             dilation: 1,
             groups: 1,
+            bias: false,
         }
+    }
+
+    /// The same with a bias.
+    #[must_use]
+    pub fn with_bias(self) -> Self {
+        Self { bias: true, ..self }
     }
 
     /// A 1x1 convolution of stride 1.

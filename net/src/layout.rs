@@ -9,6 +9,8 @@ use std::collections::HashMap;
 pub enum Role {
     /// Convolution weight `[c_out, c_in / groups, kh, kw]`.
     ConvWeight,
+    /// Convolution bias `[c_out]`.
+    ConvBias,
     /// BatchNorm scale.
     Gamma,
     /// BatchNorm shift.
@@ -175,6 +177,10 @@ impl Interpreter for Declare {
         debug_assert_eq!(x[0], conv.c_in, "channels of {}", self.scope.join(name));
         let shape = conv.weight_shape();
         self.declare(&format!("{name}.weight"), &shape, Role::ConvWeight, shape[1] * shape[2] * shape[3]);
+        if conv.bias {
+            let fan_in = shape[1] * shape[2] * shape[3];
+            self.declare(&format!("{name}.bias"), &shape[..1], Role::ConvBias, fan_in);
+        }
         let [h, w] = fitted(conv.output_size([x[1], x[2]]), x);
         [conv.c_out, h, w]
     }
@@ -218,6 +224,10 @@ impl Interpreter for Declare {
             self.declare(name, &[c_out / 2, c_in, 1, 1], Role::ConvWeight, c_in);
         }
         [c_out, x[1].div_ceil(2), x[2].div_ceil(2)]
+    }
+
+    fn upsample(&mut self, x: &[usize; 3]) -> [usize; 3] {
+        [x[0], 2 * x[1], 2 * x[2]]
     }
 
     fn global_avg_pool(&mut self, x: &[usize; 3]) -> [usize; 3] {

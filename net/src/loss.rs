@@ -1,7 +1,9 @@
-//! Cross-entropy, for training (burn) and for scores (host).
+//! Losses: cross-entropy, for training (burn) and for scores (host); a detector's focal and box losses.
 
-use crate::extension::{self, MapTargets};
-use burn::tensor::{Tensor, TensorData, activation::log_softmax};
+use crate::extension::{self, FocalTargets, MapTargets};
+use burn::tensor::activation::{self, log_softmax};
+use burn::tensor::{Int, Tensor, TensorData};
+use std::sync::Arc;
 
 /// Mean cross-entropy of logits `[n, classes, 1, 1]`, with label smoothing `s`: the target is
 /// `1 - s` on the label plus `s / classes` on every class (spec 04-1).
@@ -20,6 +22,70 @@ pub fn cross_entropy(logits: Tensor<4>, labels: &[i64], smoothing: f32) -> Tenso
     let targets = Tensor::<2>::from_data(TensorData::new(targets, [n, classes]), &logits.device());
     let log_p = log_softmax(logits.reshape([n, classes]), 1);
     (log_p * targets).sum().div_scalar(-(n as f32))
+}
+
+/// What a detector's anchors are, for [`sigmoid_focal_loss`].
+#[derive(Clone, Debug)]
+pub struct AnchorLabels {
+    /// For each anchor, `[n, anchors, h, w]`, its class, [`BACKGROUND`](Self::BACKGROUND) or [`IGNORED`](Self::IGNORED).
+    pub labels: Arc<[i32]>,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+impl AnchorLabels {
+    /// No object.
+    pub const BACKGROUND: i32 = genas_kernels::focal::BACKGROUND;
+    /// Not trained.
+    pub const IGNORED: i32 = genas_kernels::focal::IGNORED;
+}
+
+/// Sum of the focal losses (Lin et al. 2017, equation 5) of logits `[n, anchors * classes, h, w]`, the classes of an anchor
+/// side by side, over all anchors that are not ignored.
+pub fn sigmoid_focal_loss(logits: Tensor<4>, labels: &AnchorLabels, alpha: f64, gamma: f64) -> Tensor<1> {
+    let [n, channels, h, w] = logits.dims();
+    let (classes, anchors) = (labels.classes, channels / labels.classes);
+    if extension::supported(&logits.device()) {
+        let (labels, alpha, gamma) = (labels.labels.clone(), alpha as f32, gamma as f32);
+        return extension::focal(logits, FocalTargets { labels, classes, alpha, gamma });
+    }
+    let device = logits.device();
+    let shape = [n, anchors, 1, h, w];
+    let own = Tensor::<5, Int>::from_data(TensorData::new(labels.labels.to_vec(), shape), &device);
+    let counted = own.clone().not_equal_elem(AnchorLabels::IGNORED).float();
+    let numbers = Tensor::<1, Int>::arange(0..classes as i64, &device).reshape([1, 1, classes, 1, 1]);
+    let full = [n, anchors, classes, h, w];
+    let object = own.expand(full).equal(numbers.expand(full)).float();
+    let x = logits.reshape(full);
+    // Background is an object of the opposite logit.
+    let x = x * (object.clone().mul_scalar(2.0) - 1.0);
+    let weight = object.mul_scalar(2.0 * alpha - 1.0) + (1.0 - alpha);
+    // -ln of the probability of what is true, and of what is not.
+    let rest = x.clone().abs().neg().exp().log1p();
+    let cost = activation::relu(x.clone().neg()) + rest.clone();
+    let counter = activation::relu(x) + rest;
+    let damp = counter.mul_scalar(-gamma).exp();
+    (weight * counted.expand(full) * damp * cost).sum()
+}
+
+/// Sum of the smooth L1 losses of chosen numbers of a map: half the square up to `beta`, straight from there on; with
+/// `beta` 0 plain L1. `places` are positions in the map's values, row-major.
+pub fn smooth_l1_at(map: Tensor<4>, places: &[i64], targets: &[f32], beta: f64) -> Tensor<1> {
+    assert_eq!(places.len(), targets.len(), "a target for each place");
+    let (n, device) = (map.shape().num_elements(), map.device());
+    // A map without objects still takes part, with a place that costs nothing: its gradient is zeros, not missing.
+    let (places, targets, weight) =
+        if places.is_empty() { (&[0][..], &[0.0][..], 0.0) } else { (places, targets, 1.0) };
+    let at = Tensor::<1, Int>::from_data(TensorData::new(places.to_vec(), [places.len()]), &device);
+    let targets = Tensor::<1>::from_data(TensorData::new(targets.to_vec(), [targets.len()]), &device);
+    let size = (map.reshape([n]).select(0, at) - targets).abs();
+    let loss = if beta > 0.0 {
+        let near = size.clone().clamp_max(beta);
+        near.clone().powi_scalar(2).mul_scalar(0.5 / beta) + (size - near)
+    } else {
+        size
+    };
+    loss.sum().mul_scalar(weight)
 }
 
 /// Cross-entropy of each row of `logits` (`[n, classes]`, row-major), in f64.
@@ -45,7 +111,7 @@ mod tests {
         // A factor behind the loss reaches the logits.
         let loss = cross_entropy(logits.clone(), &[2, 1], 0.1).mul_scalar(0.4f32);
         let gradient = logits.grad(&loss.backward()).expect("logits have a gradient");
-        let p = burn::tensor::activation::softmax(logits.inner(), 1);
+        let p = activation::softmax(logits.inner(), 1);
         let target = vec![0.1f32 / 3.0, 0.1 / 3.0, 0.9 + 0.1 / 3.0, 0.1 / 3.0, 0.9 + 0.1 / 3.0, 0.1 / 3.0];
         let target = Tensor::from_data(TensorData::new(target, [2, 3, 1, 1]), &Device::flex());
         let difference: f32 = (gradient - (p - target).mul_scalar(0.2f32)).abs().max().into_scalar();

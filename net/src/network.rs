@@ -2,6 +2,7 @@
 
 use crate::evalnet::EvalNet;
 use crate::layout::Layout;
+use crate::retinanet::RetinaNet;
 use crate::supernet::Supernet;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,9 @@ pub enum Network {
     Supernet(Supernet),
     /// A network of one genotype.
     Eval(EvalNet),
+    /// A detector.
+    #[serde(rename = "retinanet")]
+    RetinaNet(RetinaNet),
 }
 
 impl Network {
@@ -21,6 +25,7 @@ impl Network {
         match self {
             Network::Supernet(net) => net.layout(),
             Network::Eval(net) => net.layout(),
+            Network::RetinaNet(net) => net.layout(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::error::NetError;
 use crate::extension::{self, Scales};
+use crate::freeze::Freeze;
 use crate::interpreter::Interpreter;
 use crate::layer::{BatchNorm, Conv, Linear, Pool};
 use crate::layout::Scope;
@@ -118,6 +119,7 @@ pub struct Tensors<'a> {
     stats: Vec<(usize, Tensor<1>, Tensor<1>, f64)>,
     synchroniser: Option<Arc<Synchroniser>>,
     precision: Precision,
+    freeze: Arc<Freeze>,
 }
 
 impl<'a> Tensors<'a> {
@@ -134,7 +136,15 @@ impl<'a> Tensors<'a> {
             stats: Vec::new(),
             synchroniser: None,
             precision: Precision::F32,
+            freeze: Arc::default(),
         }
+    }
+
+    /// Keeps a part of the network as it is, also in training.
+    #[must_use]
+    pub fn with_freeze(mut self, freeze: Arc<Freeze>) -> Self {
+        self.freeze = freeze;
+        self
     }
 
     /// Computes in `precision`; an error on the CPU, whose kernels compute in single precision only.
@@ -229,6 +239,18 @@ impl<'a> Tensors<'a> {
         extension::add_scaled([a.tensor, b.tensor], [a.scales, b.scales]).into()
     }
 
+    /// A BatchNorm by its running statistics as one factor and one shift per channel.
+    fn fixed_batch_norm(&self, at: &str, bn: &BatchNorm) -> (Arc<[f32]>, Vec<f32>) {
+        let part = |suffix: &str| self.weights.get(&format!("{at}.{suffix}")).map(<[f32]>::to_vec);
+        let (ones, zeros) = (vec![1.0; bn.channels], vec![0.0; bn.channels]);
+        let (gamma, beta) = (part("weight").unwrap_or(ones.clone()), part("bias").unwrap_or(zeros.clone()));
+        let (mean, variance) = (part("running_mean").unwrap_or(zeros), part("running_var").unwrap_or(ones));
+        let scale = gamma.iter().zip(&variance).map(|(g, v)| g / (v + BN_EPS as f32).sqrt());
+        let scale: Arc<[f32]> = scale.collect();
+        let shift = (0..bn.channels).map(|c| beta[c] - mean[c] * scale[c]).collect();
+        (scale, shift)
+    }
+
     fn position(&self, name: &str) -> usize {
         let name = self.scope.join(name);
         self.weights
@@ -241,11 +263,8 @@ impl<'a> Tensors<'a> {
         let entry = &self.weights.layout().entries()[position];
         let data = TensorData::new(self.weights.slice(entry).to_vec(), entry.shape.clone());
         let tensor = Tensor::from_data(data, &self.device);
-        if matches!(self.mode, Mode::Train { .. }) && entry.role.is_parameter() {
-            tensor.require_grad()
-        } else {
-            tensor
-        }
+        let trained = entry.role.is_parameter() && !self.freeze.parameter(entry);
+        if matches!(self.mode, Mode::Train { .. }) && trained { tensor.require_grad() } else { tensor }
     }
 
     fn one(&mut self, name: &str) -> Tensor<1> {
@@ -291,11 +310,17 @@ impl Interpreter for Tensors<'_> {
 
     fn conv(&mut self, name: &str, conv: &Conv, x: &Feature) -> Feature {
         let weight = self.four(&format!("{name}.weight"));
+        let bias = conv.bias.then(|| self.one(&format!("{name}.bias")));
         if self.kernels && extension::conv_supported(conv) {
-            return extension::conv(conv, x.clone().unrectified(), weight, x.rectify).into();
+            let y = extension::conv(conv, x.clone().unrectified(), weight, x.rectify);
+            return match bias {
+                Some(bias) => extension::channel_affine(y, None, bias).into(),
+                None => y.into(),
+            };
         }
         let options = ConvOptions::new(conv.stride, conv.padding, [conv.dilation; 2], conv.groups);
-        conv2d(self.product(x.clone().tensor()), self.product(weight), None, options).into()
+        let (weight, bias) = (self.product(weight), bias.map(|bias| self.product(bias)));
+        conv2d(self.product(x.clone().tensor()), weight, bias, options).into()
     }
 
     fn batch_norm(&mut self, name: &str, bn: &BatchNorm, x: &Feature) -> Feature {
@@ -305,7 +330,14 @@ impl Interpreter for Tensors<'_> {
         } else {
             (Tensor::ones([bn.channels], &self.device), Tensor::zeros([bn.channels], &self.device))
         };
-        if matches!(self.mode, Mode::Inference) {
+        let at = self.scope.join(name);
+        let trains = matches!(self.mode, Mode::Train { .. });
+        if matches!(self.mode, Mode::Inference) || (trains && self.freeze.batch_norm(&at)) {
+            if self.kernels {
+                let (scale, shift) = self.fixed_batch_norm(&at, bn);
+                let shift = Tensor::from_data(TensorData::new(shift, [bn.channels]), &self.device);
+                return extension::channel_affine(x, Some(scale), shift).into();
+            }
             let mean = self.one(&format!("{name}.running_mean"));
             let variance = self.one(&format!("{name}.running_var"));
             return self.product(batch_norm(x, gamma, beta, mean, variance, BN_EPS)).into();
@@ -371,6 +403,13 @@ impl Interpreter for Tensors<'_> {
         let weight = Tensor::cat(vec![tap(w1, 0), tap(w2, 1)], 0);
         let options = ConvOptions::new_with_padding([2, 2], [(0, 1), (0, 1)], [1, 1], 1);
         conv2d(self.product(x.clone().tensor()), weight, None, options).into()
+    }
+
+    fn upsample(&mut self, x: &Feature) -> Feature {
+        let x = x.clone().tensor();
+        let [n, c, h, w] = x.dims();
+        let squares = x.reshape([n, c, h, 1, w, 1]).expand([n, c, h, 2, w, 2]);
+        squares.reshape([n, c, 2 * h, 2 * w]).into()
     }
 
     fn global_avg_pool(&mut self, x: &Feature) -> Feature {

@@ -8,7 +8,8 @@ use crate::checkpoint::{
 };
 use crate::ema::{Average, Ema, EmaState};
 use crate::error::NetError;
-use crate::layout::Layout;
+use crate::freeze::Freeze;
+use crate::layout::{Layout, Role};
 use crate::ops::BN_MOMENTUM;
 use crate::replicas::{AllReduce, ReplicaBatchNorm};
 use crate::synchronised::Synchroniser;
@@ -40,13 +41,15 @@ pub enum UnsampledOps {
     SkipUnused,
 }
 
-/// SGD with momentum (no dampening, no Nesterov) and weight decay on every parameter.
+/// SGD with momentum (no dampening, no Nesterov) and weight decay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdConfig {
     /// Momentum.
     pub momentum: f32,
-    /// Weight decay.
+    /// Weight decay of all parameters but those of BatchNorm.
     pub weight_decay: f32,
+    /// Weight decay of BatchNorm's scales and shifts.
+    pub norm_weight_decay: f32,
     /// Largest L2 norm of all gradients together; larger ones are scaled down.
     pub clip: Option<f64>,
     /// Treatment of parameters off the path.
@@ -114,6 +117,7 @@ pub struct Trainer {
     average: Option<Average>,
     replicas: Option<(Arc<dyn AllReduce>, ReplicaBatchNorm)>,
     precision: Precision,
+    freeze: Arc<Freeze>,
     /// Where the run stands; the caller moves epochs on.
     pub state: TrainerState,
 }
@@ -132,6 +136,7 @@ impl Trainer {
             average: None,
             replicas: None,
             precision: Precision::default(),
+            freeze: Arc::default(),
             state: TrainerState::default(),
         }
     }
@@ -155,6 +160,13 @@ impl Trainer {
     #[must_use]
     pub fn with_precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
+        self
+    }
+
+    /// Keeps a part of the network as it is: frozen parameters have no gradient, and never move.
+    #[must_use]
+    pub fn with_freeze(mut self, freeze: Freeze) -> Self {
+        self.freeze = Arc::new(freeze);
         self
     }
 
@@ -213,7 +225,9 @@ impl Trainer {
         mode: Mode,
         forward: impl FnOnce(&mut Tensors) -> Tensor<1> + Send,
     ) -> Result<f64, NetError> {
-        let mut tensors = Tensors::new(&self.weights, device.clone(), mode).with_precision(self.precision)?;
+        let mut tensors = Tensors::new(&self.weights, device.clone(), mode)
+            .with_precision(self.precision)?
+            .with_freeze(self.freeze.clone());
         let mut synchroniser = None;
         if let Some((replicas, ReplicaBatchNorm::Synchronised)) = &self.replicas {
             let synchronises = Arc::new(Synchroniser::new(replicas.clone()));
@@ -290,6 +304,8 @@ impl Trainer {
                 UnsampledOps::ZeroFilled => self.used[position],
                 UnsampledOps::SkipUnused => pending.touched[position],
             };
+            let norm = matches!(entry.role, Role::Gamma | Role::Beta);
+            let weight_decay = if norm { sgd.norm_weight_decay } else { sgd.weight_decay };
             if moves {
                 let range = entry.range();
                 genas_kernels::sgd::step(
@@ -297,7 +313,7 @@ impl Trainer {
                     &self.gradients[range.clone()],
                     &mut self.velocity[range],
                     scale,
-                    config,
+                    genas_kernels::sgd::Sgd { weight_decay, ..config },
                 );
             }
         }

@@ -13,8 +13,13 @@ use genas_space::Streams;
 use rand::RngExt;
 use serde_json::json;
 
-const SGD: SgdConfig =
-    SgdConfig { momentum: 0.9, weight_decay: 3e-4, clip: Some(5.0), unsampled: UnsampledOps::ZeroFilled };
+const SGD: SgdConfig = SgdConfig {
+    momentum: 0.9,
+    weight_decay: 3e-4,
+    norm_weight_decay: 3e-4,
+    clip: Some(5.0),
+    unsampled: UnsampledOps::ZeroFilled,
+};
 const RATE: f64 = 0.05;
 
 fn net() -> EvalNet {
@@ -84,7 +89,7 @@ fn a_batch_in_equal_halves_is_the_batch() {
 
 #[test]
 fn micro_batches_weigh_by_their_shares() {
-    let plain = SgdConfig { momentum: 0.0, weight_decay: 0.0, clip: None, ..SGD };
+    let plain = SgdConfig { momentum: 0.0, weight_decay: 0.0, norm_weight_decay: 0.0, clip: None, ..SGD };
     let displacement = |shares: &[(f64, u64)]| {
         let mut trainer = trainer();
         let before = trainer.weights.parameters().to_vec();

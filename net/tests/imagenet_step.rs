@@ -72,8 +72,13 @@ fn initial(about: &Value) -> Weights {
 
 /// One step on the batch of the trainer's step, in micro-batches; at the published settings.
 fn step(trainer: &mut Trainer, about: &Value, rate: f64, images: std::ops::Range<usize>) -> [f64; 2] {
-    let sgd =
-        SgdConfig { momentum: 0.9, weight_decay: 3e-5, clip: Some(5.0), unsampled: UnsampledOps::ZeroFilled };
+    let sgd = SgdConfig {
+        momentum: 0.9,
+        weight_decay: 3e-5,
+        norm_weight_decay: 3e-5,
+        clip: Some(5.0),
+        unsampled: UnsampledOps::ZeroFilled,
+    };
     let (n, side, number) = (whole(about, "batch"), whole(about, "side"), trainer.state.step as usize);
     let one = 3 * side * side;
     let pixels = uniform(about, &format!("images.{number}"), n * one);

@@ -20,11 +20,21 @@ const LABELS: [i64; BATCH] = [3, 0, 4, 1, 2, 2, 0, 3];
 /// Number of the first step's images: with this one, weights that differ by 1e-7 flip nothing in the first step.
 const FIRST: u64 = 20;
 /// Displacements are gradients: no momentum, no decay, no clipping.
-const PLAIN: SgdConfig =
-    SgdConfig { momentum: 0.0, weight_decay: 0.0, clip: None, unsampled: UnsampledOps::ZeroFilled };
+const PLAIN: SgdConfig = SgdConfig {
+    momentum: 0.0,
+    weight_decay: 0.0,
+    norm_weight_decay: 0.0,
+    clip: None,
+    unsampled: UnsampledOps::ZeroFilled,
+};
 /// The published recipe's.
-const PUBLISHED: SgdConfig =
-    SgdConfig { momentum: 0.9, weight_decay: 3e-5, clip: Some(5.0), unsampled: UnsampledOps::ZeroFilled };
+const PUBLISHED: SgdConfig = SgdConfig {
+    momentum: 0.9,
+    weight_decay: 3e-5,
+    norm_weight_decay: 3e-5,
+    clip: Some(5.0),
+    unsampled: UnsampledOps::ZeroFilled,
+};
 
 fn net() -> EvalNet {
     let genotype = genas_space::find("GENAS_FLATNESS_CIFAR100").unwrap().genotype();

@@ -16,8 +16,13 @@ use serde_json::json;
 
 const NET: Supernet = Supernet { channels: 2, layers: 3, classes: 4 };
 const STREAMS_SEED: u64 = 11;
-const SGD: SgdConfig =
-    SgdConfig { momentum: 0.9, weight_decay: 3e-4, clip: Some(5.0), unsampled: UnsampledOps::ZeroFilled };
+const SGD: SgdConfig = SgdConfig {
+    momentum: 0.9,
+    weight_decay: 3e-4,
+    norm_weight_decay: 3e-4,
+    clip: Some(5.0),
+    unsampled: UnsampledOps::ZeroFilled,
+};
 
 /// A file of this test in an own folder.
 fn file(test: &str) -> PathBuf {

@@ -118,6 +118,7 @@ pub fn train(
     let sgd = SgdConfig {
         momentum: c.momentum,
         weight_decay: c.weight_decay,
+        norm_weight_decay: c.weight_decay,
         clip: Some(c.clip),
         unsampled: c.unsampled_ops,
     };

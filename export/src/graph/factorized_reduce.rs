@@ -29,6 +29,7 @@ impl OnnxGraph<'_> {
             pads: [0, 0, 1, 1],
             dilation: 1,
             groups: 1,
+            bias: false,
         }
     }
 
@@ -55,6 +56,7 @@ impl OnnxGraph<'_> {
                 pads: [0; 4],
                 dilation: 1,
                 groups: 1,
+                bias: false,
             };
             halves.push(self.write_convolution(&half, Some((bn, affine))).0);
         }
@@ -77,6 +79,7 @@ impl OnnxGraph<'_> {
             pads: [0, 0, 1, 1],
             dilation: 1,
             groups: channels,
+            bias: false,
         };
         let inputs = vec![self.read(whole.input), kernel];
         let (output, node) = self.node("Conv", pick.node_name.clone(), inputs, pick.attributes());

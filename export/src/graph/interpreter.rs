@@ -2,7 +2,7 @@
 
 use super::{Concat, Convolution, OnnxGraph, Producer, Value, WeightSource};
 use crate::fold::ChannelAffine;
-use crate::proto::AttributeProto;
+use crate::proto::{AttributeProto, f32_bytes};
 use genas_net::{BN_EPS, BatchNorm, Conv, Interpreter, Linear, Pool};
 use std::rc::Rc;
 
@@ -36,6 +36,7 @@ impl Interpreter for OnnxGraph<'_> {
             pads: [vertical, horizontal, vertical, horizontal],
             dilation: conv.dilation,
             groups: conv.groups,
+            bias: conv.bias,
         };
         self.convolution(convolution, size)
     }
@@ -122,6 +123,20 @@ impl Interpreter for OnnxGraph<'_> {
         let size = self.values[x.0].size.map(|size| size.map(|axis| axis.map(|s| s.div_ceil(2))));
         let convolution = self.reduce(c_in, c_out, *x);
         self.convolution(convolution, size)
+    }
+
+    fn upsample(&mut self, x: &Value) -> Value {
+        let name = "constants.upsample".to_owned();
+        let scales = self.initializer(&name.clone(), name, &[4], || f32_bytes(&[1.0, 1.0, 2.0, 2.0]));
+        let size = self.values[x.0].size.map(|size| size.map(|axis| axis.map(|s| 2 * s)));
+        // An empty name is an input that is left out: the region of interest.
+        let inputs = vec![self.read(*x), String::new(), scales];
+        let attributes = vec![
+            AttributeProto::string("mode", "nearest"),
+            AttributeProto::string("coordinate_transformation_mode", "asymmetric"),
+            AttributeProto::string("nearest_mode", "floor"),
+        ];
+        self.layer("Resize", "upsample", inputs, attributes, (self.values[x.0].channels, size))
     }
 
     fn global_avg_pool(&mut self, x: &Value) -> Value {

@@ -105,6 +105,7 @@ impl Training<'_> {
         let sgd = SgdConfig {
             momentum: c.momentum,
             weight_decay: c.weight_decay,
+            norm_weight_decay: c.weight_decay,
             clip: Some(c.clip),
             unsampled: UnsampledOps::ZeroFilled,
         };
