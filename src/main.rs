@@ -33,6 +33,8 @@ use args::{Cli, Verb};
 use clap::Parser;
 use context::Ctx;
 use genas_search::SearchError;
+use genas_train::TrainError;
+use genas_transfer::TransferError;
 
 /// A training step frees and asks for the same large blocks again and again; page faults on fresh
 /// ones cost more than the kernels (kernels/src/memory.rs).
@@ -51,10 +53,7 @@ fn main() -> ExitCode {
                 return usage(wrong);
             }
             output::print_error(&error);
-            let interrupted = error
-                .chain()
-                .any(|cause| matches!(cause.downcast_ref::<SearchError>(), Some(SearchError::Interrupted)));
-            if interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
+            if is_interruption(&error) { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -102,7 +101,44 @@ fn usage(wrong: &clap::Error) -> ExitCode {
     u8::try_from(wrong.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
+/// Whether a verb stopped because it was asked to. An error that passes another on hides it from `chain`, so that each
+/// type is looked into.
+fn is_interruption(error: &anyhow::Error) -> bool {
+    use TrainError::Interrupted;
+    error.chain().any(|cause| {
+        matches!(cause.downcast_ref(), Some(Interrupted))
+            || matches!(
+                cause.downcast_ref(),
+                Some(SearchError::Interrupted | SearchError::Train(Interrupted))
+            )
+            || matches!(cause.downcast_ref(), Some(TransferError::Train(Interrupted)))
+    })
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let broken = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
     error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(broken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interruptions_of_every_crate_are_known() {
+        let train = || TrainError::Interrupted;
+        let errors: [anyhow::Error; 5] = [
+            train().into(),
+            SearchError::Interrupted.into(),
+            SearchError::from(train()).into(),
+            TransferError::from(train()).into(),
+            anyhow::Error::from(SearchError::from(train())).context("retraining"),
+        ];
+        for error in errors {
+            assert!(is_interruption(&error), "{error:?}");
+        }
+        assert!(!is_interruption(&SearchError::from(TrainError::Setting("x".into())).into()));
+        let text = SearchError::from(train()).to_string();
+        assert_eq!(text, SearchError::Interrupted.to_string());
+    }
 }

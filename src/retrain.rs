@@ -52,7 +52,7 @@ fn train(ctx: &Ctx, args: &RetrainArgs) -> Result<RetrainResult> {
     settings.retrain.replicas = args.replicas.unwrap_or(settings.retrain.replicas);
     settings.check().map_err(anyhow::Error::msg)?;
     let devices = ctx.devices()?;
-    let _lock = genas_search::run::lock(&args.out)?;
+    let _lock = genas_train::directory::lock(&args.out)?;
     let retraining = Retraining {
         directory: &directory,
         start,

@@ -6,6 +6,7 @@ use crate::race::RacingConfig;
 pub use crate::retrain::config::RetrainConfig;
 use genas_net::{NetworkKind, UnsampledOps};
 use genas_space::MutateScope;
+use genas_train::settings;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -277,23 +278,14 @@ pub struct Bounds {
 impl Config {
     /// Reads and checks a file, with `key.key=value` overrides applied.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, SearchError> {
-        let text = std::fs::read_to_string(path).map_err(SearchError::io(path, "read"))?;
-        Self::parse(&text, overrides).map_err(|reason| SearchError::format(path, reason))
+        let config: Self = settings::read(path, overrides)?;
+        config.check().map_err(|reason| SearchError::format(path, reason))?;
+        Ok(config)
     }
 
     /// Parses and checks TOML text, with `key.key=value` overrides applied.
     pub fn parse(text: &str, overrides: &[String]) -> Result<Self, String> {
-        // The text is deserialized first, so that its errors point at its lines.
-        let plain: Self = toml::from_str(text).map_err(|e| e.to_string())?;
-        let config = if overrides.is_empty() {
-            plain
-        } else {
-            let mut table: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
-            for item in overrides {
-                apply(&mut table, item)?;
-            }
-            table.try_into().map_err(|e: toml::de::Error| format!("--set: {e}"))?
-        };
+        let config: Self = settings::parse(text, overrides)?;
         config.check()?;
         Ok(config)
     }
@@ -403,27 +395,8 @@ impl Config {
 
     /// As TOML text, every setting written out.
     pub fn to_toml(&self) -> String {
-        toml::to_string_pretty(self).unwrap_or_else(|e| format!("# {e}\n"))
+        settings::to_toml(self)
     }
-}
-
-/// Sets `a.b` to the value in `a.b=value`; what is no TOML value is taken as a string.
-fn apply(table: &mut toml::Table, item: &str) -> Result<(), String> {
-    let (key, value) = item.split_once('=').ok_or_else(|| format!("--set {item}: expected KEY.KEY=VALUE"))?;
-    let value = format!("v = {value}")
-        .parse::<toml::Table>()
-        .ok()
-        .and_then(|mut t| t.remove("v"))
-        .unwrap_or_else(|| toml::Value::String(value.trim().to_owned()));
-    let mut keys: Vec<&str> = key.trim().split('.').collect();
-    let last = keys.pop().unwrap_or_default();
-    let mut place = table;
-    for key in keys {
-        let entry = place.entry(key).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        place = entry.as_table_mut().ok_or_else(|| format!("--set {item}: {key} is not a table"))?;
-    }
-    place.insert(last.to_owned(), value);
-    Ok(())
 }
 
 #[cfg(test)]

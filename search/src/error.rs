@@ -29,6 +29,9 @@ pub enum SearchError {
     /// The user asked to stop; the state is saved.
     #[error("interrupted; the state is saved, continue with --resume")]
     Interrupted,
+    /// From the epoch loop and what belongs to it.
+    #[error(transparent)]
+    Train(#[from] genas_train::TrainError),
     /// From networks and weights.
     #[error(transparent)]
     Net(#[from] genas_net::NetError),

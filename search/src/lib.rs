@@ -4,8 +4,7 @@
 //! |---|---|
 //! | [`config`] | every setting of a run, as TOML |
 //! | [`run`] | the run directory |
-//! | [`batches`] | where a training's batches come from |
-//! | [`fit`] | the epoch loop that supernet training and retraining share |
+//! | [`validation`] | how a classifier does on images that it is not trained on |
 //! | [`supernet`] | single-path training of the supernet (spec 02-2) |
 //! | [`noise`], [`flatness`], [`angle`] | the metrics' formulae (spec 02-5, 02-6) |
 //! | [`metric`] | which metric, and how its parts combine (spec 02-7) |
@@ -16,19 +15,17 @@
 //! | [`search`] | a search from data to genotype |
 //! | [`racing`] | the generations of a search as races |
 //! | [`retrain`] | a found cell from scratch (spec 04-6) |
-//! | [`tensorboard`] | curves as TensorBoard event files |
+//!
+//! The epoch loop, its curves and progress are `genas-train`.
 
 pub mod angle;
-pub mod batches;
 pub mod config;
 pub mod error;
 pub mod evolution;
-pub mod fit;
 pub mod flatness;
 pub mod journal;
 pub mod metric;
 pub mod noise;
-pub mod observer;
 pub mod race;
 pub mod racing;
 pub mod retrain;
@@ -36,10 +33,10 @@ pub mod run;
 pub mod scorer;
 pub mod search;
 pub mod supernet;
-pub mod tensorboard;
+pub mod validation;
 
 pub use config::Config;
 pub use error::SearchError;
+pub use genas_train::observer::Observer;
 pub use metric::{Metric, Score};
-pub use observer::Observer;
 pub use run::RunDir;

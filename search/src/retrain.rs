@@ -7,10 +7,8 @@ mod validate;
 
 use crate::config::Config;
 use crate::error::SearchError;
-use crate::fit::{Validation, best, read_table};
-use crate::observer::Observer;
-use crate::run::fingerprint;
 use crate::supernet::streams;
+use crate::validation::Validation;
 use data::Images;
 use genas_data::Normalization;
 use genas_net::{
@@ -18,6 +16,9 @@ use genas_net::{
     run_replicas,
 };
 use genas_space::Genotype;
+use genas_train::directory::fingerprint;
+use genas_train::fit::{best, read_table};
+use genas_train::observer::Observer;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -3,9 +3,9 @@
 use crate::config::Config;
 use crate::error::SearchError;
 use genas_net::atomic_write;
-use serde::Serialize;
+use genas_train::directory::{hex, lock};
 use sha2::{Digest, Sha256};
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// A directory that holds everything that a run made.
@@ -91,52 +91,12 @@ impl RunDir {
     }
 }
 
-/// Creates a directory and keeps other processes from writing to it as long as the result lives.
-pub fn lock(directory: &Path) -> Result<File, SearchError> {
-    let file =
-        std::fs::create_dir_all(directory).and_then(|()| File::create(directory.join(".lock"))).map_err(
-            |e| SearchError::format(directory, format!("cannot write here ({e}); give another --out")),
-        )?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(SearchError::format(
-            directory,
-            "another genas is at work in this directory; wait for it, or use another --out",
-        )),
-        // A file system without locks: go on as before there were any.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
-    }
-}
-
-/// A hash that tells settings apart: hex of the first 16 bytes of SHA-256 over the JSON.
-pub fn fingerprint(value: &impl Serialize) -> String {
-    let json = serde_json::to_vec(value).unwrap_or_default();
-    hex(&Sha256::digest(&json))
-}
-
-/// The same over a file's bytes.
-pub fn file_fingerprint(path: &Path) -> Result<String, SearchError> {
-    let bytes = std::fs::read(path).map_err(SearchError::io(path, "read"))?;
-    Ok(hex(&Sha256::digest(&bytes)))
-}
-
-/// The same over the images and labels of a set.
+/// A hash that tells data sets apart, over the images and labels of a set.
 pub fn data_fingerprint(set: &genas_data::ImageSet) -> String {
     let mut hash = Sha256::new();
     hash.update(&set.pixels);
     set.labels.iter().for_each(|l| hash.update(l.to_le_bytes()));
     hex(&hash.finalize())
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest[..16].iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// Writes a value as JSON, indented.
-pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), SearchError> {
-    let mut text =
-        serde_json::to_string_pretty(value).map_err(|e| SearchError::format(path, e.to_string()))?;
-    text.push('\n');
-    Ok(atomic_write(path, text.as_bytes())?)
 }
 
 #[cfg(test)]

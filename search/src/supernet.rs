@@ -2,15 +2,17 @@
 
 use crate::config::Config;
 use crate::error::SearchError;
-use crate::fit::{Fit, check_settings};
-use crate::observer::Observer;
-use crate::run::{RunDir, data_fingerprint, fingerprint};
+use crate::run::{RunDir, data_fingerprint};
+use crate::validation::Validation;
 use genas_data::{AugmentConfig, ImageSet, Split, TrainLoader, half_split, load, read_split};
 use genas_net::{
     Cosine, Devices, Feature, Mode, Network, Path, SgdConfig, Supernet, Trainer, Weights, WeightsFile,
     atomic_write, cross_entropy,
 };
 use genas_space::{Streams, path_for_step};
+use genas_train::directory::fingerprint;
+use genas_train::fit::{Fit, check_settings};
+use genas_train::observer::Observer;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
@@ -104,10 +106,11 @@ pub fn train(
     };
     let fit = Fit {
         phase: "supernet",
+        period: "epoch",
         directory: &directory,
         epochs: c.epochs,
         batches: &loader,
-        rate: &|epoch| schedule.at(epoch),
+        rate: &|state| schedule.at(state.epoch as usize),
         about,
         fingerprint: &settings,
         resume,
@@ -124,10 +127,11 @@ pub fn train(
     };
     let device = devices.recording();
     let (height, width) = (halves.set.height, halves.set.width);
-    fit.run(
+    // The supernet is not validated; the search does that, path by path.
+    fit.run::<Validation, (), SearchError>(
         || Ok(Trainer::new(Weights::init(Arc::new(net.layout()), &streams))),
         |trainer| trainer,
-        |trainer, rate, batch| {
+        |trainer, (), rate, batch| {
             let candidate = path_for_step(&streams, trainer.state.step);
             let mode =
                 Mode::Train { drop_path: 0.0, rng: Box::new(streams.rng("drop-path", trainer.state.step)) };

@@ -30,6 +30,9 @@ pub enum TransferError {
         /// What to do about it.
         remedy: String,
     },
+    /// From the epoch loop and what belongs to it.
+    #[error(transparent)]
+    Train(#[from] genas_train::TrainError),
     /// From the data.
     #[error(transparent)]
     Data(#[from] genas_data::DataError),

@@ -1,7 +1,6 @@
 //! The images of a retraining: in memory, as the CIFAR recipe wants them, or photos streamed from disk.
 
 use super::Retraining;
-use crate::batches::Batches;
 use crate::error::SearchError;
 use crate::run::data_fingerprint;
 use crate::supernet::streams;
@@ -10,6 +9,7 @@ use genas_data::{
     PhotoEval, PhotoEvalTransform, PhotoLoader, PhotoSource, Split, TrainLoader, load, normalized,
 };
 use genas_export::resize_for;
+use genas_train::Batches;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -111,7 +111,7 @@ impl Images {
     }
 
     /// The training batches, of several replicas the part of one.
-    pub fn part(&self, rank: usize, world: usize) -> Result<Box<dyn Batches>, SearchError> {
+    pub fn part(&self, rank: usize, world: usize) -> Result<Box<dyn Batches<Batch = Batch>>, SearchError> {
         Ok(match &self.kind {
             Kind::Resident { train, .. } => Box::new(train.clone().with_part(rank, world)?),
             Kind::Photos { train, .. } => Box::new(train.clone().with_part(rank, world)?),

@@ -4,13 +4,14 @@ use super::Retraining;
 use super::data::Images;
 use super::validate::validate;
 use crate::error::SearchError;
-use crate::fit::{Fit, Fitted};
 use crate::supernet::streams;
+use crate::validation::Validation;
 use genas_data::Batch;
 use genas_net::{
     AllReduce, Device, Ema, EvalNet, Feature, Mode, NetError, SgdConfig, StepReport, Trainer, UnsampledOps,
     WeightsFile, cross_entropy, drop_path_probability,
 };
+use genas_train::{Fit, Fitted};
 use std::sync::Arc;
 
 /// A training whose network and images are there.
@@ -27,17 +28,22 @@ pub(super) type Place = (usize, Arc<dyn AllReduce>);
 
 impl Training<'_> {
     /// Trains on a gradient-recording `device`, as one of several replicas if there is a `place`. Replica 0 leads.
-    pub fn run(&self, device: &Device, place: Option<Place>) -> Result<Option<Fitted>, SearchError> {
+    pub fn run(
+        &self,
+        device: &Device,
+        place: Option<Place>,
+    ) -> Result<Option<Fitted<Validation>>, SearchError> {
         let Self { retraining, net, images, .. } = *self;
         let c = &retraining.config.retrain;
         let rank = place.as_ref().map_or(0, |(rank, _)| *rank);
         let batches = images.part(rank, c.replicas)?;
         let fit = Fit {
             phase: "retrain",
+            period: "epoch",
             directory: retraining.directory,
             epochs: c.epochs,
             batches: &*batches,
-            rate: &|epoch| c.rate(epoch),
+            rate: &|state| c.rate(state.epoch as usize),
             about: self.about.clone(),
             fingerprint: self.fingerprint,
             resume: retraining.resume,
@@ -61,7 +67,7 @@ impl Training<'_> {
                 })
             },
             prepare,
-            |trainer, rate, batch| self.step(trainer, rate, batch, device, rank),
+            |trainer, (), rate, batch| self.step(trainer, rate, batch, device, rank),
             |weights, epoch| {
                 let due = (epoch + 1).is_multiple_of(c.evaluate_every) || epoch + 1 == c.epochs;
                 let test = || validate(net, weights, retraining.devices, images.size, images.test_batches());

@@ -1,7 +1,7 @@
 //! How a network in training does on images that it is not trained on, through burn.
 
 use crate::error::SearchError;
-use crate::fit::Validation;
+use crate::validation::Validation;
 use genas_data::{Batch, DataError};
 use genas_net::{Devices, EvalNet, Feature, Mode, Tensors, Weights, cross_entropy_per_sample};
 

@@ -8,7 +8,7 @@
 //! resumed run therefore adds a file; the steps that it repeats would be in the curves twice, so its file says first that
 //! the run starts again at a step, and TensorBoard drops what it has from there on.
 
-use crate::error::SearchError;
+use crate::error::TrainError;
 use prost::Message;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -33,28 +33,28 @@ pub struct EventFile {
 
 impl EventFile {
     /// A new event file in `dir`, which is created if it is missing, of a run that begins.
-    pub fn create(dir: &Path) -> Result<Self, SearchError> {
+    pub fn create(dir: &Path) -> Result<Self, TrainError> {
         Self::open(dir, None)
     }
 
     /// A new event file in `dir` of a run that continues at `step`: what earlier files in the folder say of this step and
     /// later ones no longer counts.
-    pub fn resume(dir: &Path, step: u64) -> Result<Self, SearchError> {
+    pub fn resume(dir: &Path, step: u64) -> Result<Self, TrainError> {
         Self::open(dir, Some(step))
     }
 
-    fn open(dir: &Path, start: Option<u64>) -> Result<Self, SearchError> {
-        std::fs::create_dir_all(dir).map_err(SearchError::io(dir, "create"))?;
+    fn open(dir: &Path, start: Option<u64>) -> Result<Self, TrainError> {
+        std::fs::create_dir_all(dir).map_err(TrainError::io(dir, "create"))?;
         // Names decide the order in which TensorBoard reads: a name is later than all that are there, even within a second
         // or after the clock was set back.
-        let newest = newest(dir).map_err(SearchError::io(dir, "read"))?;
+        let newest = newest(dir).map_err(TrainError::io(dir, "read"))?;
         let seconds = (now() as u64).max(newest.map_or(0, |newest| newest + 1));
         let path = dir.join(format!("{PREFIX}{seconds:010}.{}.{}", host(), std::process::id()));
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .open(&path)
-            .map_err(SearchError::io(&path, "create"))?;
+            .map_err(TrainError::io(&path, "create"))?;
         let mut events = Self { path, file, pending: Vec::new() };
         events.push(&Event::new(0, What::FileVersion(VERSION.to_owned())));
         if let Some(step) = start {
@@ -79,8 +79,8 @@ impl EventFile {
     }
 
     /// Writes what was added.
-    pub fn flush(&mut self) -> Result<(), SearchError> {
-        self.file.write_all(&self.pending).map_err(SearchError::io(&self.path, "write"))?;
+    pub fn flush(&mut self) -> Result<(), TrainError> {
+        self.file.write_all(&self.pending).map_err(TrainError::io(&self.path, "write"))?;
         self.pending.clear();
         Ok(())
     }

@@ -1,24 +1,27 @@
-//! The epoch loop that supernet training and retraining share: checkpoints, resume, curves, progress.
+//! The epoch loop that all trainings share: checkpoints, resume, curves, progress.
 //!
 //! | file | is |
 //! |---|---|
 //! | `epoch_0.safetensors` | the weights before training |
 //! | `latest/state.safetensors` | everything that a continuation needs; gone at the end |
-//! | `best.safetensors` | the weights of the best top-1 so far |
+//! | `best.safetensors` | the weights of the best [`Measure::goodness`] so far |
 //! | `epoch_N.safetensors` | the weights after N epochs, every [`Fit::keep_every`] |
 //! | `final.safetensors` | the weights after the last epoch; its presence says that the training is complete |
 //! | `training.csv`, `tensorboard/` | the curves |
 
 mod curves;
 
-pub use curves::{EpochRow, Validation, best, read_table, sparkline};
+pub use curves::{EpochRow, best, read_table, sparkline};
 
-use crate::batches::Batches;
-use crate::error::SearchError;
+use crate::batches::{Batches, Images};
+use crate::error::TrainError;
+use crate::measure::Measure;
 use crate::observer::Observer;
 use crate::tensorboard::EventFile;
-use genas_data::Batch;
-use genas_net::{NetError, StepReport, Trainer, Weights, WeightsFile, read_weights, write_weights};
+use genas_net::{
+    NetError, StepReport, Trainer, TrainerState, Weights, WeightsFile, read_weights, write_weights,
+};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,12 +40,12 @@ const LOG_EVERY: u64 = 50;
 const SETTINGS_KEY: &str = "training_settings";
 
 /// Refuses finished weights of another training.
-pub fn check_settings(weights: &Path, fingerprint: &str) -> Result<(), SearchError> {
+pub fn check_settings(weights: &Path, fingerprint: &str) -> Result<(), TrainError> {
     let (_, about) = read_weights(weights)?;
     if about.extra.get(SETTINGS_KEY).and_then(|v| v.as_str()) == Some(fingerprint) {
         return Ok(());
     }
-    Err(SearchError::format(
+    Err(TrainError::format(
         weights,
         "was trained with other settings, another seed or other images; use those, or another --out",
     ))
@@ -54,17 +57,19 @@ fn outcome(trainer: &Trainer) -> &Weights {
 }
 
 /// A training from its first epoch to its last.
-pub struct Fit<'a> {
+pub struct Fit<'a, B: Batches + ?Sized> {
     /// What is trained, for the user.
     pub phase: &'a str,
     /// Where the files go.
     pub directory: &'a Path,
+    /// What an epoch is called, for the user: `epoch`, or `period` where it is so many steps and no pass over the images.
+    pub period: &'static str,
     /// Epochs.
     pub epochs: usize,
     /// The batches.
-    pub batches: &'a dyn Batches,
-    /// Learning rate of an epoch, counted from 0.
-    pub rate: &'a dyn Fn(usize) -> f64,
+    pub batches: &'a B,
+    /// Learning rate of the step that follows a state: a function of the state alone, or a resumed training would differ.
+    pub rate: &'a dyn Fn(TrainerState) -> f64,
     /// What stands beside the weights.
     pub about: WeightsFile,
     /// Identifies settings and data.
@@ -82,31 +87,43 @@ pub struct Fit<'a> {
 
 /// A training that came to its end.
 #[derive(Debug)]
-pub struct Fitted {
+pub struct Fitted<M> {
     /// The curves.
-    pub rows: Vec<EpochRow>,
+    pub rows: Vec<EpochRow<M>>,
 }
 
 /// What survives an interruption besides the trainer.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Progress {
-    rows: Vec<EpochRow>,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Progress<M, S> {
+    rows: Vec<EpochRow<M>>,
     /// Sums of the running epoch.
-    running: EpochRow,
+    running: EpochRow<M>,
+    /// What the caller's steps keep.
+    #[serde(default)]
+    carried: S,
 }
 
-impl Fit<'_> {
+impl<B: Batches + ?Sized> Fit<'_, B> {
     /// Trains. `start` makes the initial weights; `prepare` completes a trainer that is new or read; `step` does one step
-    /// with a batch at a learning rate; `validate` is called after every epoch.
+    /// with a batch at a learning rate; `validate` is called after every epoch, and measures an `M` where one is due.
+    ///
+    /// What steps keep besides the trainer, such as a running mean that scales a loss, is an `S`: it begins as the
+    /// default, is saved with the trainer and read with it. Its numbers must be finite, because JSON has no others, and
+    /// replicas must change theirs alike, because only that of replica 0 is saved. `()` keeps nothing.
     ///
     /// A training that is already complete is not repeated: `None`.
-    pub fn run(
+    pub fn run<M, S, E>(
         mut self,
-        start: impl FnOnce() -> Result<Trainer, SearchError>,
+        start: impl FnOnce() -> Result<Trainer, E>,
         prepare: impl FnOnce(Trainer) -> Trainer,
-        mut step: impl FnMut(&mut Trainer, f64, Batch) -> Result<StepReport, NetError>,
-        mut validate: impl FnMut(&Weights, usize) -> Result<Option<Validation>, SearchError>,
-    ) -> Result<Option<Fitted>, SearchError> {
+        mut step: impl FnMut(&mut Trainer, &mut S, f64, B::Batch) -> Result<StepReport, NetError>,
+        mut validate: impl FnMut(&Weights, usize) -> Result<Option<M>, E>,
+    ) -> Result<Option<Fitted<M>>, E>
+    where
+        M: Measure,
+        S: Serialize + DeserializeOwned + Default,
+        E: From<TrainError>,
+    {
         let last = self.file("final.safetensors");
         self.about.extra.insert(SETTINGS_KEY.to_owned(), self.fingerprint.into());
         if last.exists() {
@@ -131,17 +148,19 @@ impl Fit<'_> {
         let mut saved = Instant::now();
         while (trainer.state.epoch as usize) < self.epochs {
             let epoch = trainer.state.epoch as usize;
-            let rate = (self.rate)(epoch);
             let mut clock = Instant::now();
             let mut drawn = Instant::now() - DRAW_EVERY;
             let mut batches = self.batches.epoch(epoch as u64, trainer.state.step_in_epoch as usize);
             loop {
                 let waited = Instant::now();
-                let Some(batch) = batches.next().transpose()? else { break };
+                let Some(batch) = batches.next().transpose().map_err(TrainError::from)? else { break };
+                let rate = (self.rate)(trainer.state);
                 let running = &mut progress.running;
                 running.waiting += waited.elapsed().as_secs_f64();
-                running.images += batch.n * self.replica.1;
-                let report = step(&mut trainer, rate, batch).map_err(|e| self.diverged(e, epoch))?;
+                running.images += batch.n() * self.replica.1;
+                running.learning_rate = rate;
+                let report = step(&mut trainer, &mut progress.carried, rate, batch)
+                    .map_err(|e| self.diverged(e, epoch))?;
                 running.loss += report.loss;
                 running.gradient_norm += report.gradient_norm;
                 let Some(events) = &mut events else { continue };
@@ -163,7 +182,7 @@ impl Fit<'_> {
                     saved = Instant::now();
                 }
                 if stop && trainer.state.step_in_epoch < per_epoch {
-                    return Err(SearchError::Interrupted);
+                    return Err(TrainError::Interrupted.into());
                 }
             }
             drop(batches);
@@ -178,7 +197,6 @@ impl Fit<'_> {
             };
             let mut row = std::mem::take(&mut progress.running);
             row.epoch = epoch;
-            row.learning_rate = rate;
             row.loss /= per_epoch as f64;
             row.gradient_norm /= per_epoch as f64;
             row.waiting /= row.seconds.max(f64::MIN_POSITIVE);
@@ -194,14 +212,14 @@ impl Fit<'_> {
                 self.save(&trainer, &progress)?;
                 saved = Instant::now();
                 if self.observer.interrupted() {
-                    return Err(SearchError::Interrupted);
+                    return Err(TrainError::Interrupted.into());
                 }
             }
         }
         if !self.leads() {
             return Ok(None);
         }
-        write_weights(&last, outcome(&trainer), &self.about)?;
+        write_weights(&last, outcome(&trainer), &self.about).map_err(TrainError::from)?;
         let _ = std::fs::remove_dir_all(self.directory.join("latest"));
         self.observer.end();
         Ok(Some(Fitted { rows: progress.rows }))
@@ -220,43 +238,60 @@ impl Fit<'_> {
     }
 
     /// The state that an earlier process left, or a new one.
-    fn begin(
+    fn begin<M, S, E>(
         &self,
-        start: impl FnOnce() -> Result<Trainer, SearchError>,
-    ) -> Result<(Trainer, Progress), SearchError> {
+        start: impl FnOnce() -> Result<Trainer, E>,
+    ) -> Result<(Trainer, Progress<M, S>), E>
+    where
+        M: Measure,
+        S: DeserializeOwned + Default,
+        E: From<TrainError>,
+    {
         let latest = self.latest();
         if !latest.exists() {
             let trainer = start()?;
             if self.leads() {
-                write_weights(&self.file("epoch_0.safetensors"), &trainer.weights, &self.about)?;
+                let initial = self.file("epoch_0.safetensors");
+                write_weights(&initial, &trainer.weights, &self.about).map_err(TrainError::from)?;
             }
-            return Ok((trainer, Progress::default()));
+            let progress = Progress { rows: Vec::new(), running: EpochRow::default(), carried: S::default() };
+            return Ok((trainer, progress));
         }
+        Ok(self.load(&latest)?)
+    }
+
+    fn load<M: Measure, S: DeserializeOwned + Default>(
+        &self,
+        latest: &Path,
+    ) -> Result<(Trainer, Progress<M, S>), TrainError> {
         if !self.resume {
-            return Err(SearchError::format(
-                &latest,
+            return Err(TrainError::format(
+                latest,
                 "an unfinished training is here; continue it with --resume, or use another --out",
             ));
         }
         let layout = Arc::new(self.about.network.layout());
-        let (trainer, extra) = Trainer::load(&latest, layout, self.fingerprint)?;
-        let progress: Progress = serde_json::from_value(extra)
-            .map_err(|e| SearchError::format(&latest, format!("its progress cannot be read ({e})")))?;
+        let (trainer, extra) = Trainer::load(latest, layout, self.fingerprint)?;
+        let progress = serde_json::from_value(extra)
+            .map_err(|e| TrainError::format(latest, format!("its progress cannot be read ({e})")))?;
         Ok((trainer, progress))
     }
 
-    fn save(&self, trainer: &Trainer, progress: &Progress) -> Result<(), SearchError> {
+    fn save<M: Measure, S: Serialize>(
+        &self,
+        trainer: &Trainer,
+        progress: &Progress<M, S>,
+    ) -> Result<(), TrainError> {
         let latest = self.latest();
-        let extra =
-            serde_json::to_value(progress).map_err(|e| SearchError::format(&latest, e.to_string()))?;
+        let extra = serde_json::to_value(progress).map_err(|e| TrainError::format(&latest, e.to_string()))?;
         trainer.save(&latest, &self.about, self.fingerprint, &extra).map_err(|error| {
             let before = if latest.exists() { "the state before is whole" } else { "there is no state yet" };
-            SearchError::Setting(format!("{error} ({before}; continue with --resume)"))
+            TrainError::Setting(format!("{error} ({before}; continue with --resume)"))
         })
     }
 
     /// What is kept after an epoch besides the state: the table, the best weights, every so many epochs the weights.
-    fn keep(&self, weights: &Weights, rows: &[EpochRow]) -> Result<(), SearchError> {
+    fn keep<M: Measure>(&self, weights: &Weights, rows: &[EpochRow<M>]) -> Result<(), TrainError> {
         let done = rows.len();
         if best(rows).is_some_and(|(epoch, _)| epoch + 1 == done) {
             write_weights(&self.file("best.safetensors"), weights, &self.about)?;
@@ -268,7 +303,7 @@ impl Fit<'_> {
     }
 
     /// A step whose loss or gradient is no number ends the training; says what is left of it.
-    fn diverged(&self, error: NetError, epoch: usize) -> SearchError {
+    fn diverged(&self, error: NetError, epoch: usize) -> TrainError {
         if !matches!(error, NetError::NotFinite { .. }) {
             return error.into();
         }
@@ -278,22 +313,31 @@ impl Fit<'_> {
             self.file("best.safetensors"),
         );
         let best = if best.exists() { format!(", the best in {}", best.display()) } else { String::new() };
-        SearchError::Setting(format!(
-            "{}: {error}, in epoch {}. The last good state is in {}{best}. Train again with a lower learning rate or a \
+        TrainError::Setting(format!(
+            "{}: {error}, in {} {}. The last good state is in {}{best}. Train again with a lower learning rate or a \
              longer warm-up, in another --out",
             self.phase,
+            self.period,
             epoch + 1,
             checkpoint.display()
         ))
     }
 
     /// Where the training stands.
-    fn draw(&self, trainer: &Trainer, progress: &Progress, report: StepReport, seconds: f64) {
+    fn draw<M: Measure, S>(
+        &self,
+        trainer: &Trainer,
+        progress: &Progress<M, S>,
+        report: StepReport,
+        seconds: f64,
+    ) {
         let (state, running) = (trainer.state, &progress.running);
         let mean = running.loss / state.step_in_epoch.max(1) as f64;
-        let epoch = format!("epoch {}/{}", state.epoch + 1, self.epochs);
+        let epoch = format!("{} {}/{}", self.period, state.epoch + 1, self.epochs);
         let best = best(&progress.rows);
-        let score = best.map(|(_, v)| format!(" best top-1 {:.2} %", 100.0 * v.top1)).unwrap_or_default();
+        let name = M::goodness_name();
+        let score =
+            best.map(|(_, v)| format!(" best {name} {:.2} %", 100.0 * v.goodness())).unwrap_or_default();
         self.observer.advance(state.step, &format!("{epoch} loss {mean:.4}{score}"));
         let per_epoch = self.batches.n_batches();
         let skipped = match self.batches.skipped() {
@@ -303,9 +347,7 @@ impl Fit<'_> {
         let mut lines = vec![
             format!(
                 "{epoch}  step {}/{per_epoch}  loss {mean:.4} (last {:.4})  rate {:.3e}",
-                state.step_in_epoch,
-                report.loss,
-                (self.rate)(state.epoch as usize)
+                state.step_in_epoch, report.loss, running.learning_rate
             ),
             format!(
                 "gradient norm {:.3}  {:.1} images/s  waiting for data {:.1} %{skipped}",
@@ -319,26 +361,26 @@ impl Fit<'_> {
             lines.push(format!("loss   {}", sparkline(&losses, 50)));
         }
         if let Some((epoch, v)) = best {
-            let top1: Vec<f64> = progress.rows.iter().filter_map(|row| Some(row.validation?.top1)).collect();
-            let best = format!("best {:.2} % after epoch {}", 100.0 * v.top1, epoch + 1);
-            lines.push(format!("top-1  {}  {best}", sparkline(&top1, 50)));
+            let measured = progress.rows.iter().filter_map(|row| row.validation.as_ref());
+            let course: Vec<f64> = measured.map(M::goodness).collect();
+            let best = format!("best {:.2} % after {} {}", 100.0 * v.goodness(), self.period, epoch + 1);
+            lines.push(format!("{name:<5}  {}  {best}", sparkline(&course, 50)));
         }
         self.observer.dashboard(&lines);
     }
 
     /// The line of a finished epoch.
-    fn report(&self, row: &EpochRow, before: &[EpochRow]) {
-        let Some(v) = row.validation else { return };
-        let best = before.iter().filter_map(|r| r.validation).all(|b| v.top1 > b.top1);
+    fn report<M: Measure>(&self, row: &EpochRow<M>, before: &[EpochRow<M>]) {
+        let Some(v) = &row.validation else { return };
+        let best = before.iter().filter_map(|r| r.validation.as_ref()).all(|b| v.goodness() > b.goodness());
         self.observer.message(&format!(
-            "{} epoch {}/{}: loss {:.4}, validation loss {:.4}, top-1 {:.2} %, top-5 {:.2} %, {:.1} images/s{}",
+            "{} {} {}/{}: loss {:.4}, {}, {:.1} images/s{}",
             self.phase,
+            self.period,
             row.epoch + 1,
             self.epochs,
             row.loss,
-            v.loss,
-            100.0 * v.top1,
-            100.0 * v.top5,
+            v.summary(),
             row.speed(),
             if best { " (best)" } else { "" }
         ));
