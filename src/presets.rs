@@ -4,6 +4,8 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use genas_search::Config;
+use genas_train::settings;
+use genas_transfer::retinanet::RetinaNetConfig;
 
 /// Name and text of every preset.
 pub const PRESETS: [(&str, &str); 7] = [
@@ -15,6 +17,31 @@ pub const PRESETS: [(&str, &str); 7] = [
     ("imagenet-genas", include_str!("../configs/imagenet-genas.toml")),
     ("fine-tune", include_str!("../configs/fine-tune.toml")),
 ];
+
+/// Name and text of every preset of a detector's fine-tuning.
+pub const COCO_PRESETS: [(&str, &str); 3] = [
+    ("coco-retinanet-1x", include_str!("../configs/coco-retinanet-1x.toml")),
+    ("coco-retinanet-3x", include_str!("../configs/coco-retinanet-3x.toml")),
+    ("coco-shapes", include_str!("../configs/coco-shapes.toml")),
+];
+
+/// Settings of a detector's fine-tuning, from a file or from a preset by its name, with `overrides` applied.
+pub fn read_coco(config: &Path, overrides: &[String]) -> Result<RetinaNetConfig> {
+    let name = config.to_string_lossy();
+    let preset = COCO_PRESETS.iter().find(|(preset, _)| !config.is_file() && *preset == name);
+    let settings: RetinaNetConfig = match preset {
+        Some((_, text)) => settings::parse(text, overrides).map_err(anyhow::Error::msg)?,
+        None if !config.exists() => bail!(no_such(&name, &COCO_PRESETS)),
+        None => settings::read(config, overrides)?,
+    };
+    settings.check().map_err(|problem| anyhow::anyhow!("{name}: {problem}"))?;
+    Ok(settings)
+}
+
+fn no_such(name: &str, presets: &[(&str, &str)]) -> String {
+    let names: Vec<&str> = presets.iter().map(|(name, _)| *name).collect();
+    format!("{name}: no such file, nor a preset; the presets are {}", names.join(", "))
+}
 
 /// A preset by its name, with `overrides` applied; `None` if there is none of this name.
 pub fn preset(name: &str, overrides: &[String]) -> Option<Result<Config>> {
@@ -32,8 +59,7 @@ pub fn read(config: &Path, overrides: &[String]) -> Result<Config> {
         return preset;
     }
     if !config.exists() {
-        let names = PRESETS.map(|(name, _)| name).join(", ");
-        bail!("{name}: no such file, nor a preset; the presets are {names}")
+        bail!(no_such(&name, &PRESETS))
     }
     Ok(Config::read(config, overrides)?)
 }
@@ -41,6 +67,7 @@ pub fn read(config: &Path, overrides: &[String]) -> Result<Config> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use genas_transfer::retinanet::config::SolverConfig;
 
     #[test]
     fn every_preset_has_a_name() {
@@ -50,14 +77,32 @@ mod tests {
             .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
             .collect();
         files.sort();
-        let mut names = PRESETS.map(|(name, _)| name);
+        let mut names: Vec<&str> = PRESETS.iter().chain(&COCO_PRESETS).map(|(name, _)| *name).collect();
         names.sort_unstable();
         assert_eq!(files, names);
-        for name in names {
+        for (name, _) in PRESETS {
             let file = directory.join(format!("{name}.toml"));
             assert_eq!(read(Path::new(name), &[]).unwrap(), read(&file, &[]).unwrap());
         }
         let error = read(Path::new("nowhere.toml"), &[]).unwrap_err().to_string();
         assert!(error.contains("nowhere.toml") && error.contains("laptop-cifar10"), "{error}");
+    }
+
+    #[test]
+    fn the_coco_presets_are_detectron2s() {
+        for (name, text) in COCO_PRESETS {
+            let read = read_coco(Path::new(name), &[]).unwrap();
+            assert_eq!(read, settings::parse(text, &[]).unwrap());
+        }
+        let read = |name: &str| read_coco(Path::new(name), &[]).unwrap();
+        let one = RetinaNetConfig::default();
+        assert_eq!(read("coco-retinanet-1x"), one);
+        let three = RetinaNetConfig { solver: SolverConfig::three_times(), ..one };
+        assert_eq!(read("coco-retinanet-3x"), three);
+        let seven = read_coco(Path::new("coco-shapes"), &["solver.evaluate-every=7".into()]);
+        let error = seven.unwrap_err().to_string();
+        assert!(error.contains("coco-shapes") && error.contains("evaluate-every must divide"), "{error}");
+        let error = read_coco(Path::new("nowhere"), &[]).unwrap_err().to_string();
+        assert!(error.contains("nowhere") && error.contains("coco-retinanet-1x"), "{error}");
     }
 }

@@ -43,12 +43,18 @@ impl AnchorLabels {
 /// Sum of the focal losses (Lin et al. 2017, equation 5) of logits `[n, anchors * classes, h, w]`, the classes of an anchor
 /// side by side, over all anchors that are not ignored.
 pub fn sigmoid_focal_loss(logits: Tensor<4>, labels: &AnchorLabels, alpha: f64, gamma: f64) -> Tensor<1> {
+    if extension::supported(&logits.device()) {
+        let (classes, labels) = (labels.classes, labels.labels.clone());
+        let targets = FocalTargets { labels, classes, alpha: alpha as f32, gamma: gamma as f32 };
+        return extension::focal(logits, targets);
+    }
+    focal_by_burn(logits, labels, alpha, gamma)
+}
+
+/// [`sigmoid_focal_loss`] in burn's own operations.
+fn focal_by_burn(logits: Tensor<4>, labels: &AnchorLabels, alpha: f64, gamma: f64) -> Tensor<1> {
     let [n, channels, h, w] = logits.dims();
     let (classes, anchors) = (labels.classes, channels / labels.classes);
-    if extension::supported(&logits.device()) {
-        let (labels, alpha, gamma) = (labels.labels.clone(), alpha as f32, gamma as f32);
-        return extension::focal(logits, FocalTargets { labels, classes, alpha, gamma });
-    }
     let device = logits.device();
     let shape = [n, anchors, 1, h, w];
     let own = Tensor::<5, Int>::from_data(TensorData::new(labels.labels.to_vec(), shape), &device);
@@ -116,6 +122,54 @@ mod tests {
         let target = Tensor::from_data(TensorData::new(target, [2, 3, 1, 1]), &Device::flex());
         let difference: f32 = (gradient - (p - target).mul_scalar(0.2f32)).abs().max().into_scalar();
         assert!(difference < 1e-7, "{difference}");
+    }
+
+    fn map(values: Vec<f32>, shape: [usize; 4]) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff()).require_grad()
+    }
+
+    /// A loss, and the gradient of 0.3 of it.
+    fn loss_and_gradient(x: &Tensor<4>, loss: Tensor<1>) -> (f32, Vec<f32>) {
+        let gradient = x.grad(&loss.clone().mul_scalar(0.3).backward()).expect("it depends on the map");
+        (loss.into_scalar(), gradient.into_data().try_to_vec().expect("f32"))
+    }
+
+    #[test]
+    fn focal_loss_is_the_same_everywhere() {
+        let (shape, classes) = ([2, 6, 3, 5], 3);
+        let values: Vec<f32> = (0..180).map(|i| ((i * 37 % 101) as f32 - 60.0) / 12.0).collect();
+        let labels: Vec<i32> = (0..60).map(|i| i * i % 5 - 2).collect();
+        let labels = AnchorLabels { labels: labels.into(), classes };
+        for gamma in [0.0, 2.0] {
+            let one = map(values.clone(), shape);
+            let (kernel, kernel_gradient) =
+                loss_and_gradient(&one, sigmoid_focal_loss(one.clone(), &labels, 0.25, gamma));
+            let two = map(values.clone(), shape);
+            let (burn, gradient) = loss_and_gradient(&two, focal_by_burn(two.clone(), &labels, 0.25, gamma));
+            assert!((kernel - burn).abs() < 1e-5 * burn, "{kernel} {burn}");
+            for (a, b) in kernel_gradient.iter().zip(&gradient) {
+                assert!((a - b).abs() < 1e-5, "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn box_loss_is_smooth_l1_of_the_chosen_places() {
+        let values = vec![1.0f32, -2.0, 0.5, 3.0];
+        // beta, loss of 3.0 against 1.0, of -2.0 against -1.9, and their slopes
+        for (beta, want, slopes) in
+            [(0.0, 2.0 + 0.1, [-1.0, 1.0]), (0.5, 1.75 + 0.5 * 0.01 / 0.5, [-0.2, 1.0])]
+        {
+            let x = map(values.clone(), [1, 1, 2, 2]);
+            let loss = smooth_l1_at(x.clone(), &[3, 1], &[1.0, -1.9], beta);
+            let (loss, gradient) = loss_and_gradient(&x, loss);
+            assert!((loss - want as f32).abs() < 1e-6, "{loss}, not {want}");
+            let want = [0.0, 0.3 * slopes[0], 0.0, 0.3 * slopes[1]];
+            assert!(gradient.iter().zip(want).all(|(a, b)| (a - b as f32).abs() < 1e-6), "{gradient:?}");
+        }
+        let x = map(values, [1, 1, 2, 2]);
+        let nothing = smooth_l1_at(x.clone(), &[], &[], 0.0);
+        assert_eq!(loss_and_gradient(&x, nothing), (0.0, vec![0.0; 4]));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where a training's batches come from.
 
-use genas_data::coco::DetectionBatch;
+use genas_data::coco::{CocoLoader, DetectionBatch};
 use genas_data::{Batch, DataError, PhotoLoader, TrainLoader};
 
 /// The images of a step, with whatever is to be learned of them.
@@ -76,5 +76,25 @@ impl Batches for PhotoLoader {
 
     fn skipped(&self) -> usize {
         self.n_skipped()
+    }
+}
+
+impl Batches for CocoLoader {
+    type Batch = DetectionBatch;
+
+    fn n_batches(&self) -> usize {
+        CocoLoader::n_batches(self)
+    }
+
+    fn n_images(&self) -> usize {
+        CocoLoader::n_images(self)
+    }
+
+    fn epoch(
+        &self,
+        epoch: u64,
+        skip: usize,
+    ) -> Box<dyn Iterator<Item = Result<DetectionBatch, DataError>> + '_> {
+        Box::new(self.period(epoch, skip))
     }
 }

@@ -36,6 +36,12 @@ pub enum TransferError {
     /// From the data.
     #[error(transparent)]
     Data(#[from] genas_data::DataError),
+    /// From networks and weights.
+    #[error(transparent)]
+    Net(#[from] genas_net::NetError),
+    /// From the exporter.
+    #[error(transparent)]
+    Export(#[from] genas_export::ExportError),
     /// From ONNX Runtime.
     #[error(transparent)]
     Runtime(#[from] genas_runtime::RuntimeError),

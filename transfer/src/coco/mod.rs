@@ -10,10 +10,12 @@
 mod curves;
 mod evaluation;
 pub mod matching;
+mod measure;
 pub mod results;
 
 pub use curves::curves_svg;
 pub use evaluation::{
     AveragePrecision, ClassPrecision, IOU_THRESHOLDS, RECALLS, evaluate, iou_threshold, recall_level,
 };
+pub use measure::BoxPrecision;
 pub use results::{CocoDetection, read_results, write_results};

@@ -2,12 +2,15 @@
 //! `Base-RetinaNet` with `RetinaNet_R_50_FPN_1x` (spec 06, section 3).
 
 use genas_data::coco::DetectionDataConfig;
+use genas_net::Precision;
 use serde::{Deserialize, Serialize};
 
 /// RetinaNet and how it is trained and tested.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RetinaNetConfig {
+    /// Seed of every random stream of the training.
+    pub seed: u64,
     /// The network.
     pub model: ModelConfig,
     /// Its anchors.
@@ -166,6 +169,18 @@ pub struct SolverConfig {
     pub weight_decay: f64,
     /// Of normalisation layers.
     pub norm_weight_decay: f64,
+    /// Largest global gradient norm; without one, gradients are not clipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
+    /// Parts of a batch that are computed one after the other, their gradients added: for batches that do not fit into
+    /// memory.
+    pub accumulate: usize,
+    /// Numbers that are computed with; the weights are kept in f32. bf16 is for GPUs.
+    pub precision: Precision,
+    /// Steps between two evaluations on the validation images; divides `iterations`.
+    pub evaluate_every: usize,
+    /// Keep the weights of every this many evaluations (0: the first, the best and the last).
+    pub keep_every: usize,
 }
 
 impl Default for SolverConfig {
@@ -181,6 +196,11 @@ impl Default for SolverConfig {
             momentum: 0.9,
             weight_decay: 1e-4,
             norm_weight_decay: 0.0,
+            clip: None,
+            accumulate: 1,
+            precision: Precision::F32,
+            evaluate_every: 5000,
+            keep_every: 0,
         }
     }
 }
@@ -288,6 +308,15 @@ impl RetinaNetConfig {
             (d.divisor > 0 && d.divisor.is_multiple_of(32), "data.divisor must be a multiple of 32"),
             (s.batch_size > 0 && s.iterations > 0, "solver.batch-size and solver.iterations must be above 0"),
             (s.learning_rate > 0.0, "solver.learning-rate must be above 0"),
+            (
+                s.evaluate_every > 0 && s.iterations.is_multiple_of(s.evaluate_every),
+                "solver.evaluate-every must divide solver.iterations",
+            ),
+            (
+                s.accumulate > 0 && s.accumulate <= s.batch_size,
+                "solver.accumulate must lie between 1 and solver.batch-size",
+            ),
+            (s.clip.is_none_or(|clip| clip > 0.0), "solver.clip must be above 0"),
             (s.milestones.is_sorted(), "solver.milestones must rise"),
             (
                 0 < t.shorter_side && t.shorter_side <= t.longer_side,

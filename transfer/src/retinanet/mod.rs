@@ -1,4 +1,5 @@
-//! RetinaNet's arithmetic outside of the network (spec 06, section 3): Detectron2's defaults, on plain slices.
+//! RetinaNet's training, and its arithmetic outside of the network (spec 06, section 3): Detectron2's defaults, on plain
+//! slices.
 //!
 //! Boxes are `[left, top, right, bottom]` in pixels of the network's input, in 32 bits as in Detectron2, so that
 //! thresholds and ties fall the same way. Recorded values of torchvision's functions are in `testdata`;
@@ -14,6 +15,9 @@
 //! | [`losses`] | the losses as formulae, with their gradients: what tests compare tensors with |
 //! | [`normalizer`] | what the losses are divided by |
 //! | [`detections`] | from the network's numbers to objects |
+//! | [`targets`] | what the network should say to a batch |
+//! | [`weights`] | before training |
+//! | [`training`] | the fine-tuning of a backbone |
 
 pub mod anchors;
 pub mod boxes;
@@ -25,6 +29,9 @@ pub mod matcher;
 pub mod normalizer;
 #[cfg(test)]
 mod recorded;
+pub mod targets;
+pub mod training;
+pub mod weights;
 
 pub use anchors::Anchors;
 pub use boxes::Corners;
