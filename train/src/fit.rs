@@ -386,3 +386,195 @@ impl<B: Batches + ?Sized> Fit<'_, B> {
         ));
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use genas_data::DataError;
+    use genas_net::{Network, Supernet};
+    use genas_space::Streams;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// What a detector measures.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    pub(crate) struct Precision {
+        pub ap: f64,
+        pub ap50: f64,
+    }
+
+    impl Measure for Precision {
+        const NAMES: &'static [&'static str] = &["ap", "ap50"];
+
+        fn values(&self) -> Vec<f64> {
+            vec![self.ap, self.ap50]
+        }
+
+        fn from_values(values: &[f64]) -> Option<Self> {
+            let &[ap, ap50] = values else { return None };
+            Some(Self { ap, ap50 })
+        }
+
+        fn goodness(&self) -> f64 {
+            self.ap
+        }
+
+        fn goodness_name() -> &'static str {
+            "AP"
+        }
+
+        fn summary(&self) -> String {
+            format!("AP {:.2} %", 100.0 * self.ap)
+        }
+
+        fn scalars(&self) -> Vec<(&'static str, f64)> {
+            vec![("validation/AP", self.ap)]
+        }
+    }
+
+    struct Numbers([f32; 2]);
+
+    impl Images for Numbers {
+        fn n(&self) -> usize {
+            self.0.len()
+        }
+    }
+
+    /// Batches that differ from step to step and from epoch to epoch.
+    struct Source;
+
+    impl Batches for Source {
+        type Batch = Numbers;
+
+        fn n_batches(&self) -> usize {
+            5
+        }
+
+        fn n_images(&self) -> usize {
+            10
+        }
+
+        fn epoch(
+            &self,
+            epoch: u64,
+            skip: usize,
+        ) -> Box<dyn Iterator<Item = Result<Numbers, DataError>> + '_> {
+            let batch = move |step: usize| Ok(Numbers([0.3 * step as f32, 0.7 * epoch as f32]));
+            Box::new((0..self.n_batches()).skip(skip).map(batch))
+        }
+    }
+
+    /// A running mean, as detectors divide their loss by.
+    #[derive(Default, Serialize, Deserialize)]
+    struct Normaliser(f64);
+
+    /// Keeps what it is told, and asks to stop when it is asked for the `stop`th time.
+    struct Impatient {
+        stop: usize,
+        asked: AtomicUsize,
+        messages: Mutex<Vec<String>>,
+    }
+
+    impl Observer for Impatient {
+        fn message(&self, text: &str) {
+            self.messages.lock().unwrap().push(text.to_owned());
+        }
+
+        fn interrupted(&self) -> bool {
+            self.asked.fetch_add(1, Ordering::Relaxed) + 1 >= self.stop
+        }
+    }
+
+    const EPOCHS: usize = 3;
+
+    /// Warms up over steps.
+    fn rate(state: TrainerState) -> f64 {
+        0.1 * (state.step + 1) as f64 / (1.0 + state.epoch as f64)
+    }
+
+    /// A training whose step is arithmetic on the weights. `broken`: the epoch whose validation fails.
+    fn train(
+        directory: &Path,
+        stop: usize,
+        broken: Option<usize>,
+    ) -> (Result<Option<Fitted<Precision>>, TrainError>, Vec<String>) {
+        let net = Supernet { channels: 2, layers: 2, classes: 2 };
+        let observer = Impatient { stop, asked: AtomicUsize::new(0), messages: Mutex::default() };
+        let fit = Fit {
+            phase: "coco",
+            period: "period",
+            directory,
+            epochs: EPOCHS,
+            batches: &Source,
+            rate: &rate,
+            about: WeightsFile { network: Network::Supernet(net), extra: Default::default() },
+            fingerprint: "settings",
+            resume: true,
+            keep_every: 0,
+            observer: &observer,
+            replica: (0, 1),
+        };
+        let result = fit.run(
+            || Ok(Trainer::new(Weights::init(Arc::new(net.layout()), &Streams::new(1)))),
+            |trainer| trainer,
+            |trainer, normaliser: &mut Normaliser, rate, Numbers([a, b])| {
+                normaliser.0 = 0.9 * normaliser.0 + 0.1 * f64::from(a + b);
+                let factor = 1.0 - 1e-3 * rate * normaliser.0;
+                trainer.weights.parameters_mut().iter_mut().for_each(|w| *w *= factor as f32);
+                trainer.state.step += 1;
+                trainer.state.step_in_epoch += 1;
+                Ok(StepReport { loss: normaliser.0, gradient_norm: factor })
+            },
+            |weights, epoch| match broken {
+                Some(broken) if broken == epoch => Err(TrainError::Setting("a broken image".into())),
+                // The second epoch is the best.
+                _ => Ok(Some(Precision {
+                    ap: 0.1 + 0.01 * (epoch % 2) as f64,
+                    ap50: weights.parameter_norm(),
+                })),
+            },
+        );
+        (result, observer.messages.into_inner().unwrap())
+    }
+
+    #[test]
+    fn any_measure_and_any_state_of_the_steps_survive_interruptions() {
+        let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (result, messages) = train(whole.path(), usize::MAX, None);
+        let expected = result.unwrap().unwrap().rows;
+        assert!(messages[1].starts_with("coco period 2/3: loss 0."), "{messages:?}");
+        assert!(messages[1].contains(", AP 11.00 %, ") && messages[1].ends_with("(best)"), "{messages:?}");
+        assert!(!messages[2].ends_with("(best)"), "{messages:?}");
+        let last = TrainerState { epoch: 1, step_in_epoch: 4, step: 9 };
+        assert_eq!(expected[1].learning_rate, rate(last));
+        assert_eq!(expected[1].images, 10);
+
+        let (mut interruptions, mut failures) = (0, 0);
+        let found = loop {
+            // The second epoch's validation fails twice; its steps are not done again.
+            match train(parts.path(), 2, (failures < 2).then_some(1)).0 {
+                Err(TrainError::Interrupted) => interruptions += 1,
+                Err(TrainError::Setting(_)) => failures += 1,
+                result => break result.unwrap().unwrap().rows,
+            }
+            assert!(interruptions + failures < 50);
+        };
+        assert!(interruptions > 5 && failures == 2, "interrupted {interruptions} times");
+        let timeless = |rows: Vec<EpochRow<Precision>>| -> Vec<EpochRow<Precision>> {
+            rows.into_iter().map(|row| EpochRow { seconds: 0.0, waiting: 0.0, ..row }).collect()
+        };
+        assert_eq!(timeless(found), timeless(expected));
+        for name in ["epoch_0.safetensors", "best.safetensors", "final.safetensors"] {
+            let bytes = |directory: &Path| std::fs::read(directory.join(name)).unwrap();
+            assert!(bytes(whole.path()) == bytes(parts.path()), "{name} differs");
+        }
+        assert!(train(parts.path(), usize::MAX, None).0.unwrap().is_none());
+    }
+
+    #[test]
+    fn a_state_without_what_steps_keep_is_read() {
+        let old = serde_json::json!({"rows": [], "running": {"loss": 2.5, "validation": null}});
+        let progress: Progress<Precision, Normaliser> = serde_json::from_value(old).unwrap();
+        assert_eq!((progress.running.loss, progress.carried.0), (2.5, 0.0));
+    }
+}

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 
-/// What a validation measures.
+/// What a validation measures: finite numbers, because the state of an unfinished training is JSON.
 pub trait Measure: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
     /// Names of the columns in `training.csv`, that of the goodness first.
     const NAMES: &'static [&'static str];
