@@ -67,9 +67,8 @@ fn focal_by_burn(logits: Tensor<4>, labels: &AnchorLabels, alpha: f64, gamma: f6
     let x = x * (object.clone().mul_scalar(2.0) - 1.0);
     let weight = object.mul_scalar(2.0 * alpha - 1.0) + (1.0 - alpha);
     // -ln of the probability of what is true, and of what is not.
-    let rest = x.clone().abs().neg().exp().log1p();
-    let cost = activation::relu(x.clone().neg()) + rest.clone();
-    let counter = activation::relu(x) + rest;
+    let cost = activation::log_sigmoid(x.clone()).neg();
+    let counter = activation::log_sigmoid(x.neg()).neg();
     let damp = counter.mul_scalar(-gamma).exp();
     (weight * counted.expand(full) * damp * cost).sum()
 }
