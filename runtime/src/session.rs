@@ -22,6 +22,7 @@ use crate::{
     affinity,
     error::{Result, RuntimeError},
     library::{self, Library},
+    output::{Output, TypedOutput, Values},
     provider::{self, Provider, ProviderOptions},
 };
 
@@ -186,15 +187,10 @@ impl fmt::Display for Port {
     }
 }
 
-/// One output of a run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Output {
-    /// Its name in the graph.
-    pub name: String,
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// Its values, row-major.
-    pub values: Vec<f32>,
+/// An output where it lies.
+enum View<'a> {
+    F32(&'a [f32]),
+    I64(&'a [i64]),
 }
 
 /// A loaded model.
@@ -332,6 +328,23 @@ impl Session {
         Ok(())
     }
 
+    /// Runs a model that has one input and whose outputs are floats or 64-bit integers, such as the classes that a
+    /// detector gives to its boxes.
+    pub fn run_typed(&mut self, input: &[f32], shape: &[usize]) -> Result<Vec<TypedOutput>> {
+        self.check_single_input()?;
+        self.run_views(
+            &[(input, shape)],
+            &[Dtype::Float32, Dtype::Float16, Dtype::Int64],
+            |name, shape, view| {
+                let values = match view {
+                    View::F32(values) => Values::F32(values.to_vec()),
+                    View::I64(values) => Values::I64(values.to_vec()),
+                };
+                TypedOutput { name: name.to_owned(), shape, values }
+            },
+        )
+    }
+
     fn run_all(&mut self, inputs: &[(&[f32], &[usize])]) -> Result<Vec<Output>> {
         self.run_with(inputs, |name, shape, values| Output {
             name: name.to_owned(),
@@ -340,17 +353,32 @@ impl Session {
         })
     }
 
-    /// Runs with all inputs in the model's order, and hands each output in turn to `take`.
+    /// Runs with all inputs in the model's order, and hands each output, all of which are floats, in turn to `take`.
     fn run_with<T>(
         &mut self,
         inputs: &[(&[f32], &[usize])],
         mut take: impl FnMut(&str, Vec<usize>, &[f32]) -> T,
     ) -> Result<Vec<T>> {
+        self.run_views(inputs, &[Dtype::Float32, Dtype::Float16], |name, shape, view| match view {
+            View::F32(values) => take(name, shape, values),
+            View::I64(_) => unreachable!("outputs of integers were refused before the run"),
+        })
+    }
+
+    /// Runs with all inputs in the model's order, and hands each output in turn to `take`. A model that has an output
+    /// of another type than `readable` is refused.
+    fn run_views<T>(
+        &mut self,
+        inputs: &[(&[f32], &[usize])],
+        readable: &[Dtype],
+        mut take: impl FnMut(&str, Vec<usize>, View<'_>) -> T,
+    ) -> Result<Vec<T>> {
         for (port, (values, shape)) in self.inputs.iter().zip(inputs) {
             self.check_input(port, values, shape)?;
         }
-        if let Some(port) = self.outputs.iter().find(|port| !port.dtype.is_float()) {
-            return Err(self.mismatch(format!("output {port} cannot be read as float32")));
+        if let Some(port) = self.outputs.iter().find(|port| !readable.contains(&port.dtype)) {
+            let also = if readable.contains(&Dtype::Int64) { " or int64" } else { "" };
+            return Err(self.mismatch(format!("output {port} cannot be read as float32{also}")));
         }
         let failed = |error: ort::Error| RuntimeError::Run {
             model: self.model.clone(),
@@ -372,13 +400,21 @@ impl Session {
                 let sizes = |shape: &[i64]| {
                     shape.iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect::<Vec<_>>()
                 };
-                if self.outputs.iter().any(|port| port.name == name && port.dtype == Dtype::Float16) {
-                    let (shape, values) = value.try_extract_tensor::<f16>().map_err(failed)?;
-                    let values: Vec<f32> = values.iter().map(|value| value.to_f32()).collect();
-                    return Ok(take(name, sizes(shape), &values));
+                match self.outputs.iter().find(|port| port.name == name).map(|port| port.dtype) {
+                    Some(Dtype::Float16) => {
+                        let (shape, values) = value.try_extract_tensor::<f16>().map_err(failed)?;
+                        let values: Vec<f32> = values.iter().map(|value| value.to_f32()).collect();
+                        Ok(take(name, sizes(shape), View::F32(&values)))
+                    }
+                    Some(Dtype::Int64) => {
+                        let (shape, values) = value.try_extract_tensor::<i64>().map_err(failed)?;
+                        Ok(take(name, sizes(shape), View::I64(values)))
+                    }
+                    _ => {
+                        let (shape, values) = value.try_extract_tensor::<f32>().map_err(failed)?;
+                        Ok(take(name, sizes(shape), View::F32(values)))
+                    }
                 }
-                let (shape, values) = value.try_extract_tensor::<f32>().map_err(failed)?;
-                Ok(take(name, sizes(shape), values))
             })
             .collect()
     }

@@ -6,8 +6,10 @@ mod common;
 
 use std::{fs, thread};
 
-use common::{FLOAT, INT64, model, relu};
-use genas_runtime::{Doctor, Dtype, Optimization, Port, Provider, RuntimeError, Session, SessionOptions};
+use common::{BOOL, FLOAT, INT64, model, relu};
+use genas_runtime::{
+    Doctor, Dtype, Optimization, Port, Provider, RuntimeError, Session, SessionOptions, Values,
+};
 
 fn on_one_core() -> SessionOptions {
     SessionOptions { provider: Provider::Cpu, intra_threads: 1, ..SessionOptions::default() }
@@ -98,6 +100,15 @@ fn what_does_not_fit_is_refused_with_names_and_shapes() {
     let shape: common::Shape<'_> = &[None, Some(3)];
     let mut cast = open(&model("Cast", Some(("to", INT64)), &[("x", shape)], (INT64, shape)));
     assert_says(cast.run_f32(&[0.0; 3], &[1, 3]), &["output `y` int64 [?, 3]", "float32"]);
+    let typed = cast.run_typed(&[-1.5, 0.0, 7.25], &[1, 3]).unwrap();
+    assert_eq!(
+        (&*typed[0].name, &*typed[0].shape, &typed[0].values),
+        ("y", &[1, 3][..], &Values::I64(vec![-1, 0, 7]))
+    );
+    let floats = session.run_typed(&[-1.0, 0.5, 2.0], &[1, 3]).unwrap();
+    assert_eq!(floats[0].values, Values::F32(vec![0.0, 0.5, 2.0]));
+    let mut truth = open(&model("Cast", Some(("to", BOOL)), &[("x", shape)], (BOOL, shape)));
+    assert_says(truth.run_typed(&[0.0; 3], &[1, 3]), &["output `y` bool [?, 3]", "float32 or int64"]);
 }
 
 #[test]

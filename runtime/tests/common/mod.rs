@@ -6,6 +6,7 @@
 /// Element types of ONNX.
 pub const FLOAT: u64 = 1;
 pub const INT64: u64 = 7;
+pub const BOOL: u64 = 9;
 
 /// `None` is the free dimension `batch`.
 pub type Shape<'a> = &'a [Option<u64>];
