@@ -1,7 +1,8 @@
 //! Every value of a model, as ONNX Runtime computes it in 32 bits.
 
 use crate::error::Result;
-use crate::proto::{ModelProto, ValueInfoProto};
+use crate::graph::undeclared;
+use crate::proto::ModelProto;
 use crate::verify::open_bytes;
 use genas_runtime::Session;
 use prost::Message;
@@ -14,9 +15,4 @@ pub(crate) fn open_with_all_values(model: &ModelProto) -> Result<Session> {
         graph.output = outputs.map(|name| undeclared(name)).collect();
     }
     open_bytes(&shown.encode_to_vec())
-}
-
-/// An output whose type ONNX Runtime infers.
-fn undeclared(name: &str) -> ValueInfoProto {
-    ValueInfoProto { name: name.to_owned(), ..ValueInfoProto::default() }
 }

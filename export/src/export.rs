@@ -7,7 +7,9 @@
 use crate::calibrate::Calibration;
 use crate::error::{ExportError, Result};
 use crate::half::{check_activations, to_half};
-use crate::metadata::{ModelInfo, PARITY_KEY, QUANTIZATION_KEY, model_metadata, network_metadata};
+use crate::metadata::{
+    ModelInfo, PARITY_KEY, QUANTIZATION_KEY, model_metadata, network_metadata, read_model,
+};
 use crate::models::model_proto;
 use crate::options::{ExportOptions, GraphOptions, ModelKind, Precision};
 use crate::proto::{ModelProto, StringStringEntryProto};
@@ -71,8 +73,7 @@ pub fn export_model(
         return Err(ExportError::NoBackbone(problem));
     }
     check_weights(net, options.kind, weights)?;
-    let sidecar = sidecar_path(path);
-    sidecar::check_free(&sidecar)?;
+    sidecar::check_free(&sidecar_path(path))?;
     let mut options = options.clone();
     options.graph.fold_bn |= options.precision != Precision::Fp32;
     let metadata = network_metadata(net, info, &options);
@@ -104,10 +105,31 @@ pub fn export_model(
             references
         }
     };
-    let tolerance = options.precision.tolerance();
-    let mut session = open_bytes(&model.encode_to_vec())?;
-    let parity = compare(&references, &mut session, tolerance)?;
-    let parity = parity.check(&what, options.precision.remedy())?;
+    write_verified(path, model, &references, options.precision, integers, None)
+}
+
+/// What a comparison with burn looks at, where it is not the outputs of a model.
+pub(crate) type View = fn(&ModelProto) -> ModelProto;
+
+/// Compares a model with burn in memory, writes it with its description, and compares the file.
+pub(crate) fn write_verified(
+    path: &Path,
+    mut model: ModelProto,
+    references: &[Reference],
+    precision: Precision,
+    integers: Option<IntegerShare>,
+    view: Option<View>,
+) -> Result<ExportReport> {
+    let what = path.display().to_string();
+    let sidecar = sidecar_path(path);
+    let tolerance = precision.tolerance();
+    let seen = |model: &ModelProto| match view {
+        Some(view) => view(model).encode_to_vec(),
+        None => model.encode_to_vec(),
+    };
+    let mut session = open_bytes(&seen(&model))?;
+    let parity = compare(references, &mut session, tolerance)?;
+    let parity = parity.check(&what, precision.remedy())?;
 
     set_metadata(&mut model, PARITY_KEY, format!("{:e}", parity.max_abs_error()));
     let bytes = model.encode_to_vec();
@@ -116,12 +138,15 @@ pub fn export_model(
     atomic_write(path, &bytes)?;
 
     let described = open_file(path).and_then(|mut session| {
-        let parity = compare(&references, &mut session, tolerance)?;
+        let parity = match view {
+            Some(_) => compare(references, &mut open_bytes(&seen(&read_model(path)?))?, tolerance)?,
+            None => compare(references, &mut session, tolerance)?,
+        };
         let parity: Parity = parity.check(&what, "the file was deleted; report this as a bug")?;
         let report = ExportReport {
             onnx: path.to_owned(),
             sidecar: sidecar.clone(),
-            opset: options.graph.opset,
+            opset: model.opset_import.first().map_or(0, |set| set.version),
             max_abs_error: parity.max_abs_error(),
             inputs: session.inputs().to_vec(),
             outputs: session.outputs().to_vec(),

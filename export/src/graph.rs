@@ -12,6 +12,7 @@
 
 mod factorized_reduce;
 mod interpreter;
+mod tensors;
 
 use crate::error::{ExportError, Result};
 use crate::fold::ChannelAffine;
@@ -27,6 +28,7 @@ use prost::Message;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::rc::Rc;
+pub(crate) use tensors::Tensor;
 
 /// Name of the graph's input: images `[batch, 3, height, width]`, RGB, normalised.
 pub const INPUT: &str = "input";
@@ -143,7 +145,7 @@ impl<'w> OnnxGraph<'w> {
             error,
         };
         let dims = [options.batch.clone(), Dim::Fixed(3), options.height.clone(), options.width.clone()];
-        graph.graph.input.push(value_info(INPUT, &dims));
+        graph.graph.input.push(value_info(INPUT, DataType::Float, &dims));
         let size = [options.height.fixed(), options.width.fixed()];
         let input = graph.value(INPUT.to_owned(), Producer::Input, 3, Some(size));
         (graph, input)
@@ -203,7 +205,7 @@ impl<'w> OnnxGraph<'w> {
         for (size, axis) in info.size.iter().flatten().zip(["height", "width"]) {
             dims.push(size.map_or_else(|| Dim::Dynamic(format!("{name}_{axis}")), Dim::Fixed));
         }
-        self.graph.output.push(value_info(name, &dims));
+        self.graph.output.push(value_info(name, DataType::Float, &dims));
     }
 
     /// A value's name, for a node that reads it.
@@ -300,14 +302,24 @@ impl<'w> OnnxGraph<'w> {
         vec![0.0; shape.iter().product()].into()
     }
 
-    /// The initializer that holds `content`, written under `name` when it is first asked for. If the
-    /// name holds something else already, a number is appended.
+    /// The float initializer that holds `content`.
     fn initializer(
         &mut self,
         content: &str,
         name: String,
         shape: &[usize],
         bytes: impl FnOnce() -> Vec<u8>,
+    ) -> String {
+        self.initializer_of(content, name, |name| TensorProto::f32_raw(name, shape, bytes()))
+    }
+
+    /// The initializer that holds `content`, written under `name` when it is first asked for. If the
+    /// name holds something else already, a number is appended.
+    fn initializer_of(
+        &mut self,
+        content: &str,
+        name: String,
+        tensor: impl FnOnce(String) -> TensorProto,
     ) -> String {
         let mut unique = name;
         let length = unique.len();
@@ -320,7 +332,7 @@ impl<'w> OnnxGraph<'w> {
             unique.truncate(length);
             unique.push_str(&format!("_{number}"));
         }
-        self.graph.initializer.push(TensorProto::f32_raw(unique.clone(), shape, bytes()));
+        self.graph.initializer.push(tensor(unique.clone()));
         self.initializers.insert(unique.clone(), content.to_owned());
         unique
     }
@@ -452,15 +464,19 @@ fn axis(axis: usize) -> AttributeProto {
     AttributeProto::int("axis", axis)
 }
 
-/// A float tensor's declaration.
-fn value_info(name: &str, dims: &[Dim]) -> ValueInfoProto {
+/// A tensor's declaration.
+fn value_info(name: &str, elements: DataType, dims: &[Dim]) -> ValueInfoProto {
     let value = |dim: &Dim| match dim {
         Dim::Fixed(size) => DimensionValue::DimValue(*size as i64),
         Dim::Dynamic(name) => DimensionValue::DimParam(name.clone()),
     };
     let dim = dims.iter().map(|d| DimensionProto { value: Some(value(d)) }).collect();
-    let tensor_type =
-        TensorTypeProto { elem_type: DataType::Float as i32, shape: Some(TensorShapeProto { dim }) };
+    let tensor_type = TensorTypeProto { elem_type: elements as i32, shape: Some(TensorShapeProto { dim }) };
     let r#type = Some(TypeProto { tensor_type: Some(tensor_type) });
     ValueInfoProto { name: name.to_owned(), r#type, doc_string: String::new() }
+}
+
+/// An output whose type ONNX Runtime infers.
+pub(crate) fn undeclared(name: &str) -> ValueInfoProto {
+    ValueInfoProto { name: name.to_owned(), ..ValueInfoProto::default() }
 }

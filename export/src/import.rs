@@ -6,7 +6,7 @@ use crate::metadata::{ModelFile, ModelInfo, read_model};
 use crate::models::layout_of;
 use crate::options::Precision;
 use crate::proto::{ModelProto, TensorProto};
-use genas_net::{Entry, EvalNet, Weights};
+use genas_net::{Entry, EvalNet, Layout, Weights};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,7 +36,18 @@ pub(crate) fn weights_of(
     file: &ModelFile,
     network: &EvalNet,
 ) -> Result<Weights> {
-    let rounded = match file.precision {
+    weights_in(path, model, layout_of(network, file.kind), file.precision, file.folded)
+}
+
+/// Every entry of a layout from a model's initializers.
+pub(crate) fn weights_in(
+    path: &Path,
+    model: &ModelProto,
+    layout: Layout,
+    precision: Precision,
+    folded: bool,
+) -> Result<Weights> {
+    let rounded = match precision {
         Precision::Fp32 => None,
         Precision::Fp16 { .. } => Some("half precision"),
         Precision::Int8 => Some("8-bit integers"),
@@ -44,12 +55,12 @@ pub(crate) fn weights_of(
     if let Some(precision) = rounded {
         return Err(ExportError::Rounded { path: path.to_owned(), precision });
     }
-    if file.folded {
+    if folded {
         return Err(ExportError::Folded { path: path.to_owned() });
     }
     let initializers = model.graph.iter().flat_map(|graph| &graph.initializer);
     let initializers: HashMap<&str, &TensorProto> = initializers.map(|t| (t.name.as_str(), t)).collect();
-    let layout = Arc::new(layout_of(network, file.kind));
+    let layout = Arc::new(layout);
     let mut weights = Weights::neutral(layout.clone());
     for entry in layout.entries() {
         let values =

@@ -11,6 +11,7 @@
 //! | [`classifier_model`], [`supernet_model`] | models in memory |
 //! | [`export_model`], [`ExportOptions`] | a verified file: classifier or backbone, in 32, 16 or 8 bits |
 //! | [`calibrate()`], [`Calibration`] | ranges of values over images, for 8-bit integers |
+//! | [`export_detector`], [`DetectorInfo`] | a verified file of a detector: its numbers, or objects |
 //! | [`sidecar_path`] | its description beside it |
 //! | [`metadata`] | what a file says about itself |
 //! | [`weights_from_onnx`] | weights out of a file |
@@ -18,6 +19,7 @@
 
 mod activations;
 mod calibrate;
+mod detector;
 mod error;
 mod export;
 mod fold;
@@ -33,6 +35,10 @@ mod sidecar;
 mod verify;
 
 pub use calibrate::{Calibration, DEFAULT_PERCENTILE, FEWEST_IMAGES, Method, calibrate};
+pub use detector::{
+    Detection, DetectorForm, DetectorInfo, detector_from_onnx, detector_model, export_detector,
+    verify_detector,
+};
 pub use error::{ExportError, Result};
 pub use export::{ExportReport, export_classifier, export_model};
 pub use graph::{BACKBONE_OUTPUTS, INPUT, LOGITS, OnnxGraph, Value};

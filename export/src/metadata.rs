@@ -6,7 +6,7 @@
 //! | key | value |
 //! |---|---|
 //! | `genas_version` | version of genas that wrote the file |
-//! | `kind` | `classifier`, or `backbone` |
+//! | `kind` | `classifier`, `backbone`, or `detector` |
 //! | `network` | the network as JSON ([`EvalNet`]), without its auxiliary head, which is not exported |
 //! | `genotype` | its cells in the human form |
 //! | `genotype_json` | its cells in the JSON form |
@@ -42,6 +42,17 @@
 //! | `strides` | JSON array: pixels of the image per pixel of `c2`, `c3`, `c4`, `c5` |
 //! | `feature_channels` | JSON array: their channels |
 
+//!
+//! A detector has neither `network`, `channels` and `layers` nor `input_size` and `resize`, but besides:
+//!
+//! | key | value |
+//! |---|---|
+//! | `form` | `raw`: the network's numbers, or `end-to-end`: objects |
+//! | `detector` | the network as JSON ([`RetinaNet`](genas_net::RetinaNet)), its backbone without auxiliary head |
+//! | `classes` | number of classes that it detects |
+//! | `category_ids` | JSON array of integers: the classes' numbers in the data set |
+//! | `detection` | JSON object: from pictures to the input, and from numbers to objects ([`Detection`](crate::Detection)) |
+
 use crate::error::{ExportError, Result};
 use crate::options::{ExportOptions, Features, GraphOptions, ModelKind, Precision};
 use crate::proto::ModelProto;
@@ -53,6 +64,8 @@ use std::path::Path;
 
 /// Key of what is known of a model in 8-bit integers.
 pub(crate) const QUANTIZATION_KEY: &str = "quantization";
+/// What a detector's `kind` is.
+pub(crate) const DETECTOR: &str = "detector";
 /// Key of the largest difference, which is known last.
 pub(crate) const PARITY_KEY: &str = "parity_max_abs_error";
 
@@ -90,6 +103,10 @@ impl ModelInfo {
 
     /// Reads back what [`network_metadata`] wrote.
     pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self> {
+        if metadata.get("kind").is_some_and(|kind| kind == DETECTOR) {
+            let problem = "it is a detector, and this takes classifiers and backbones; give the file of one";
+            return Err(ExportError::Info(problem.to_owned()));
+        }
         Ok(Self {
             class_names: json(metadata, "class_names")?,
             mean: json(metadata, "mean")?,
@@ -110,12 +127,7 @@ impl ModelInfo {
                 net.classes
             ));
         }
-        if !self.std.iter().all(|&s| s > 0.0 && s.is_finite()) || !self.mean.iter().all(|m| m.is_finite()) {
-            return problem(format!(
-                "mean {:?} and std {:?} cannot normalise images; give finite numbers, std above zero",
-                self.mean, self.std
-            ));
-        }
+        check_normalization(self.mean, self.std)?;
         for (axis, dim) in [("height", &options.height), ("width", &options.width)] {
             if dim.fixed().is_some_and(|size| size != self.input_size) {
                 return problem(format!(
@@ -126,6 +138,16 @@ impl ModelInfo {
         }
         Ok(())
     }
+}
+
+/// Refuses numbers that cannot normalise images.
+pub(crate) fn check_normalization(mean: [f32; 3], std: [f32; 3]) -> Result<()> {
+    if std.iter().all(|&s| s > 0.0 && s.is_finite()) && mean.iter().all(|m| m.is_finite()) {
+        return Ok(());
+    }
+    Err(ExportError::Info(format!(
+        "mean {mean:?} and std {std:?} cannot normalise images; give finite numbers, std above zero"
+    )))
 }
 
 /// A model file's description.
@@ -219,7 +241,7 @@ fn kind_of(metadata: &BTreeMap<String, String>) -> Result<ModelKind> {
 }
 
 /// Files of earlier versions do not say their precision: they are in 32 bits.
-fn precision_of(metadata: &BTreeMap<String, String>) -> Result<Precision> {
+pub(crate) fn precision_of(metadata: &BTreeMap<String, String>) -> Result<Precision> {
     match metadata.get("precision").map(String::as_str) {
         None | Some("fp32") => Ok(Precision::Fp32),
         // Whether inputs and outputs are 16-bit too is said by their types.
@@ -237,11 +259,11 @@ fn unknown(key: &str, value: Option<&str>) -> ExportError {
 }
 
 /// Three numbers as JSON, each in the fewest digits that give the same `f32` again.
-fn triple([r, g, b]: [f32; 3]) -> String {
+pub(crate) fn triple([r, g, b]: [f32; 3]) -> String {
     format!("[{r:?}, {g:?}, {b:?}]")
 }
 
-fn text<'m>(metadata: &'m BTreeMap<String, String>, key: &str) -> Result<&'m str> {
+pub(crate) fn text<'m>(metadata: &'m BTreeMap<String, String>, key: &str) -> Result<&'m str> {
     metadata.get(key).map(String::as_str).ok_or_else(|| {
         ExportError::Info(format!(
             "the model's metadata has no `{key}`: genas did not write it; export it again with `genas export --onnx`"
@@ -249,7 +271,7 @@ fn text<'m>(metadata: &'m BTreeMap<String, String>, key: &str) -> Result<&'m str
     })
 }
 
-fn json<T: DeserializeOwned>(metadata: &BTreeMap<String, String>, key: &str) -> Result<T> {
+pub(crate) fn json<T: DeserializeOwned>(metadata: &BTreeMap<String, String>, key: &str) -> Result<T> {
     let value = text(metadata, key)?;
     serde_json::from_str(value).map_err(|e| {
         ExportError::Info(format!(

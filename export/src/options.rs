@@ -65,6 +65,12 @@ impl GraphOptions {
         }
     }
 
+    /// Any number of images of any size, BatchNorm kept: what detectors take.
+    pub fn any_size() -> Self {
+        let [height, width] = ["height", "width"].map(Dim::dynamic);
+        Self { height, width, ..Self::square(0) }
+    }
+
     /// As [`square`](Self::square), but a fixed batch and BatchNorm folded: the fastest form, for
     /// models that stay in memory.
     pub fn scoring(batch: usize, side: usize) -> Self {

@@ -234,6 +234,13 @@ impl TensorProto {
         Self { name, dims, data_type: DataType::Float as i32, raw_data, ..Self::default() }
     }
 
+    /// A tensor of 64-bit integers; without dimensions a single number.
+    pub fn i64(name: String, dims: &[usize], values: &[i64]) -> Self {
+        let dims = dims.iter().map(|&d| d as i64).collect();
+        let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self { name, dims, data_type: DataType::Int64 as i32, raw_data, ..Self::default() }
+    }
+
     /// The elements of a float tensor; `None` if it is of another type, kept in another file, or
     /// its elements do not fit its shape.
     pub fn to_f32(&self) -> Option<Vec<f32>> {

@@ -12,13 +12,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Metadata whose values are JSON; all others are text.
-pub(crate) const JSON_KEYS: [&str; 15] = [
+pub(crate) const JSON_KEYS: [&str; 18] = [
     "network",
+    "detector",
     "genotype_json",
     "channels",
     "layers",
     "classes",
     "class_names",
+    "category_ids",
+    "detection",
     "input_size",
     "resize",
     "mean",

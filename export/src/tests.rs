@@ -2,6 +2,7 @@
 
 mod backbones;
 mod cost;
+mod detectors;
 mod files;
 mod graphs;
 mod halves;

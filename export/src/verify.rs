@@ -14,7 +14,7 @@ use crate::metadata::{ModelFile, ModelInfo, read_model};
 use crate::models::{layout_of, read_outputs};
 use crate::options::{ModelKind, Precision};
 use crate::proto::ModelProto;
-use genas_net::{Devices, EvalNet, Feature, Mode, Tensors, Weights};
+use genas_net::{Devices, EvalNet, Feature, Layout, Mode, Tensors, Weights};
 use genas_runtime::{Optimization, Output, Provider, Session, SessionOptions};
 use genas_space::Streams;
 use rand::RngExt;
@@ -176,15 +176,12 @@ impl Reference {
         info: &ModelInfo,
         shape: [usize; 4],
     ) -> Result<Self> {
-        let [batch, _, height, width] = shape;
-        let mut rng = Streams::new(PARITY_SEED).rng("parity", 0);
-        let mut images = Vec::with_capacity(shape.iter().product());
-        for _ in 0..batch {
-            for (mean, std) in info.mean.iter().zip(info.std) {
-                images.extend((0..height * width).map(|_| (rng.random::<f32>() - mean) / std));
-            }
-        }
-        Self::of_images(net, kind, weights, images, shape)
+        Self::of_images(net, kind, weights, noise(info.mean, info.std, shape), shape)
+    }
+
+    /// Of what is known already.
+    pub fn of_outputs(images: Vec<f32>, shape: [usize; 4], outputs: Vec<Output>) -> Self {
+        Self { images, shape, outputs }
     }
 
     /// Of given images, normalised.
@@ -249,6 +246,19 @@ impl Reference {
     }
 }
 
+/// Random pixels, normalised: the images of every comparison.
+pub(crate) fn noise(mean: [f32; 3], std: [f32; 3], shape: [usize; 4]) -> Vec<f32> {
+    let [batch, _, height, width] = shape;
+    let mut rng = Streams::new(PARITY_SEED).rng("parity", 0);
+    let mut images = Vec::with_capacity(shape.iter().product());
+    for _ in 0..batch {
+        for (mean, std) in mean.iter().zip(std) {
+            images.extend((0..height * width).map(|_| (rng.random::<f32>() - mean) / std));
+        }
+    }
+    images
+}
+
 /// Compares all references with a session.
 pub(crate) fn compare(
     references: &[Reference],
@@ -285,7 +295,12 @@ pub(crate) fn burn_outputs(
 
 /// Refuses weights that lack what the network reads: burn would panic.
 pub(crate) fn check_weights(net: &EvalNet, kind: ModelKind, weights: &Weights) -> Result<()> {
-    for entry in layout_of(net, kind).entries() {
+    check_layout(&layout_of(net, kind), weights)
+}
+
+/// Refuses weights that lack an entry.
+pub(crate) fn check_layout(needed: &Layout, weights: &Weights) -> Result<()> {
+    for entry in needed.entries() {
         let (name, expected) = (entry.name.clone(), entry.shape.clone());
         match weights.layout().get(&name) {
             Some(held) if held.shape == expected => {}

@@ -1,0 +1,90 @@
+//! Plain operators in a graph, for what follows a network and is no layer: tensors of any rank and type, by name.
+
+use super::{OnnxGraph, Value, value_info};
+use crate::error::Result;
+use crate::options::Dim;
+use crate::proto::{AttributeProto, DataType, ModelProto, TensorProto};
+
+/// A tensor in a graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tensor(String);
+
+impl OnnxGraph<'_> {
+    /// What a layer computes.
+    pub(crate) fn computed(&mut self, value: Value) -> Tensor {
+        Tensor(self.read(value))
+    }
+
+    /// A node in the current scope.
+    pub(crate) fn operator(
+        &mut self,
+        op_type: &str,
+        name: &str,
+        inputs: &[&Tensor],
+        attributes: Vec<AttributeProto>,
+    ) -> Tensor {
+        let inputs = inputs.iter().map(|tensor| tensor.0.clone()).collect();
+        Tensor(self.node(op_type, self.node_name(name), inputs, attributes).0)
+    }
+
+    /// A node of two outputs in the current scope.
+    pub(crate) fn operator_of_two(
+        &mut self,
+        op_type: &str,
+        name: &str,
+        inputs: &[&Tensor],
+        attributes: Vec<AttributeProto>,
+    ) -> [Tensor; 2] {
+        let inputs = inputs.iter().map(|tensor| tensor.0.clone()).collect();
+        let (first, node) = self.node(op_type, self.node_name(name), inputs, attributes);
+        let second = format!("{first}_1");
+        self.graph.node[node].output.push(second.clone());
+        [Tensor(first), Tensor(second)]
+    }
+
+    /// A constant list of integers.
+    pub(crate) fn integers(&mut self, values: &[i64]) -> Tensor {
+        let words: Vec<String> = values.iter().map(i64::to_string).collect();
+        let name = format!("constants.int64_{}", words.join("_"));
+        Tensor(
+            self.initializer_of(&name.clone(), name, |name| TensorProto::i64(name, &[values.len()], values)),
+        )
+    }
+
+    /// Constant integers `[n, 1]` under a name that must belong to them alone.
+    pub(crate) fn integer_column(&mut self, name: &str, values: &[i64]) -> Tensor {
+        let name = format!("constants.{name}");
+        let shape = [values.len(), 1];
+        Tensor(self.initializer_of(&name.clone(), name, |name| TensorProto::i64(name, &shape, values)))
+    }
+
+    /// A constant integer without dimensions.
+    pub(crate) fn integer(&mut self, value: i64) -> Tensor {
+        let name = format!("constants.int64_scalar_{value}");
+        Tensor(self.initializer_of(&name.clone(), name, |name| TensorProto::i64(name, &[], &[value])))
+    }
+
+    /// Constant floats under a name that must belong to them alone.
+    pub(crate) fn floats(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Tensor {
+        let name = format!("constants.{name}");
+        Tensor(self.initializer_of(&name.clone(), name, |name| TensorProto::f32(name, shape, values)))
+    }
+
+    /// Gives a tensor that a node computes another name.
+    pub(crate) fn rename(&mut self, tensor: &Tensor, name: &str) -> Tensor {
+        for node in &mut self.graph.node {
+            for held in node.input.iter_mut().chain(&mut node.output).filter(|held| **held == tensor.0) {
+                name.clone_into(held);
+            }
+        }
+        Tensor(name.to_owned())
+    }
+
+    /// The model with these outputs, under the names that the tensors have.
+    pub(crate) fn finish_tensors(mut self, outputs: &[(Tensor, DataType, Vec<Dim>)]) -> Result<ModelProto> {
+        for (tensor, elements, dims) in outputs {
+            self.graph.output.push(value_info(&tensor.0, *elements, dims));
+        }
+        self.finish(&[])
+    }
+}
