@@ -69,7 +69,12 @@ fn run() -> anyhow::Result<ExitCode> {
     }
     let resumable = matches!(
         cli.verb,
-        Verb::Quickstart(_) | Verb::Supernet(_) | Verb::Search(_) | Verb::Retrain(_) | Verb::Score(_)
+        Verb::Quickstart(_)
+            | Verb::Supernet(_)
+            | Verb::Search(_)
+            | Verb::Retrain(_)
+            | Verb::Score(_)
+            | Verb::Transfer(_)
     );
     let ctx = Ctx::new(cli.global, resumable)?;
     match &cli.verb {
@@ -111,7 +116,10 @@ fn is_interruption(error: &anyhow::Error) -> bool {
                 cause.downcast_ref(),
                 Some(SearchError::Interrupted | SearchError::Train(Interrupted))
             )
-            || matches!(cause.downcast_ref(), Some(TransferError::Train(Interrupted)))
+            || matches!(
+                cause.downcast_ref(),
+                Some(TransferError::Interrupted | TransferError::Train(Interrupted))
+            )
     })
 }
 

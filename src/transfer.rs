@@ -1,12 +1,22 @@
 //! `genas transfer`.
 
-use std::path::PathBuf;
+mod fine_tune;
 
-use anyhow::Result;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
 use genas_data::coco::{Annotations, annotations_file};
 use genas_net::atomic_write;
 use genas_search::Observer;
-use genas_transfer::coco::{AveragePrecision, ClassPrecision, curves_svg, evaluate, read_results};
+use genas_train::directory::write_json;
+use genas_transfer::Detector;
+use genas_transfer::coco::draw::{DrawOptions, draw_split};
+use genas_transfer::coco::{
+    AveragePrecision, ClassPrecision, CocoDetection, curves_svg, detect_split, evaluate, read_results,
+    write_results,
+};
+use genas_transfer::retinanet::training::FineTuned;
 use serde::Serialize;
 
 use crate::args::{CocoArgs, TransferAction, TransferArgs};
@@ -21,10 +31,28 @@ const SHOWN: usize = 5;
 struct Report<'a> {
     #[serde(flatten)]
     result: &'a AveragePrecision,
+    #[serde(flatten)]
+    ran: Option<Ran<'a>>,
+    #[serde(flatten)]
+    trained: Option<&'a FineTuned>,
     #[serde(skip_serializing_if = "Option::is_none")]
     per_class: Option<&'a [ClassPrecision]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     curves: Option<&'a PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drawn: Option<Vec<PathBuf>>,
+}
+
+/// How a model's detections came about.
+#[derive(Serialize)]
+struct Ran<'a> {
+    model: &'a Path,
+    /// Raw or end-to-end.
+    form: String,
+    images_per_second: f64,
+    provider: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detections: Option<&'a PathBuf>,
 }
 
 pub fn run(ctx: &Ctx, args: &TransferArgs) -> Result<()> {
@@ -34,9 +62,46 @@ pub fn run(ctx: &Ctx, args: &TransferArgs) -> Result<()> {
 }
 
 fn coco(ctx: &Ctx, args: &CocoArgs) -> Result<()> {
-    let annotations = Annotations::read(&annotations_file(&args.data, "val2017"))?;
+    let (Some(backbone), Some(out)) = (&args.backbone, &args.out) else { return measure(ctx, args, None) };
+    let directory = out.join("coco");
+    let trained = fine_tune::run(ctx, args, backbone, &directory)?;
+    // From here on it is a detector like any other; what is found, curves and pictures go beside it.
+    let default = |path: &Option<PathBuf>, name: &str| Some(path.clone().unwrap_or(directory.join(name)));
+    let args = CocoArgs {
+        model: Some(trained.detector.clone()),
+        detections: default(&args.detections, "detections.json"),
+        curves: default(&args.curves, "curves.svg"),
+        draw: default(&args.draw, "pictures"),
+        ..args.clone()
+    };
+    measure(ctx, &args, Some(&trained))
+}
+
+/// Average precision of a detector, which may have been trained just now, or of detections.
+fn measure(ctx: &Ctx, args: &CocoArgs, trained: Option<&FineTuned>) -> Result<()> {
+    // Images are found through the folder; an instances file alone is enough for detections that are there already.
+    let needs = [("--model", args.model.is_some()), ("--draw", args.draw.is_some())];
+    if let Some((flag, _)) = needs.iter().find(|(_, given)| *given && !args.data.is_dir()) {
+        bail!(
+            "{}: {flag} needs the images too: give the folder that holds annotations/instances_{split}.json and \
+             {split}/",
+            args.data.display(),
+            split = args.split
+        );
+    }
+    let mut annotations = Annotations::read(&annotations_file(&args.data, &args.split))?;
+    if let Some(n) = args.limit {
+        annotations = annotations.limited(n);
+    }
     say_problems(ctx, &annotations);
-    let detections = read_results(&args.results, &annotations)?;
+    let (detections, ran) = match (&args.model, &args.results) {
+        (Some(model), _) => {
+            let (detections, ran) = of_model(ctx, args, model, &annotations)?;
+            (detections, Some(ran))
+        }
+        (None, Some(results)) => (read_results(results, &annotations)?, None),
+        (None, None) => bail!("give --model or --results"),
+    };
     let result = evaluate(&annotations, &detections);
     if result.n_not_counted > 0 {
         let (n, path) = (result.n_not_counted, annotations.path.display());
@@ -46,9 +111,53 @@ fn coco(ctx: &Ctx, args: &CocoArgs) -> Result<()> {
     if let Some(path) = &args.curves {
         atomic_write(path, curves_svg(&result).as_bytes())?;
     }
+    let drawn = match &args.draw {
+        Some(out) => {
+            let options = DrawOptions { images: args.draw_images, score_above: args.draw_above };
+            Some(draw_split(&annotations, &args.data.join(&args.split), &detections, out, &options)?)
+        }
+        None => None,
+    };
     let per_class = args.per_class.then_some(&result.classes[..]);
-    let report = Report { result: &result, per_class, curves: args.curves.as_ref() };
-    ctx.out.result(&report, || text(&result, per_class))
+    let report = Report { result: &result, ran, trained, per_class, curves: args.curves.as_ref(), drawn };
+    if let Some(trained) = trained {
+        write_json(&trained.detector.with_file_name("result.json"), &report)?;
+    }
+    ctx.out.result(&report, || text(&report))
+}
+
+/// Runs a detector on the images, and writes what it found where that is asked for.
+fn of_model<'a>(
+    ctx: &Ctx,
+    args: &'a CocoArgs,
+    model: &'a Path,
+    annotations: &Annotations,
+) -> Result<(Vec<CocoDetection>, Ran<'a>)> {
+    ctx.ensure_runtime()?;
+    let options = ctx.session_options();
+    let detector = Detector::open(model, &options)?;
+    ctx.say_provider(detector.provider());
+    let form = detector.form().to_string();
+    drop(detector);
+    let counter = ctx.observer.counter("detect");
+    let progress = |done, total| {
+        counter(done, total);
+        if ctx.observer.interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let folder = args.data.join(&args.split);
+    let found =
+        detect_split(|options| Detector::open(model, options), annotations, &folder, &options, &progress)?;
+    if let Some(path) = &args.detections {
+        write_results(path, &found.detections)?;
+    }
+    let ran = Ran {
+        model,
+        form,
+        images_per_second: found.images_per_second(),
+        provider: found.provider.to_string(),
+        detections: args.detections.as_ref(),
+    };
+    Ok((found.detections, ran))
 }
 
 fn say_problems(ctx: &Ctx, annotations: &Annotations) {
@@ -65,8 +174,9 @@ fn percent(fraction: Option<f64>) -> String {
     fraction.map_or("-".to_owned(), |f| format!("{:.1}", 100.0 * f))
 }
 
-fn text(result: &AveragePrecision, per_class: Option<&[ClassPrecision]>) -> String {
-    let mut text = fields(&[
+fn text(report: &Report) -> String {
+    let result = report.result;
+    let mut pairs = vec![
         ("AP", percent(result.ap)),
         ("AP50", percent(result.ap50)),
         ("AP75", percent(result.ap75)),
@@ -77,8 +187,14 @@ fn text(result: &AveragePrecision, per_class: Option<&[ClassPrecision]>) -> Stri
         ("images", result.n_images.to_string()),
         ("objects", result.n_objects.to_string()),
         ("detections", result.n_detections.to_string()),
-    ]);
-    if let Some(classes) = per_class {
+    ];
+    if let Some(ran) = &report.ran {
+        pairs.push(("images per second", format!("{:.2}", ran.images_per_second)));
+        pairs.push(("provider", ran.provider.clone()));
+        pairs.push(("detector", ran.model.display().to_string()));
+    }
+    let mut text = fields(&pairs);
+    if let Some(classes) = report.per_class {
         let rows: Vec<Vec<String>> = classes
             .iter()
             .map(|c| vec![c.name.clone(), percent(c.ap), percent(c.ap50), c.n_objects.to_string()])

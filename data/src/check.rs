@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::coco::check_coco;
 use crate::decode::decode_file;
 use crate::{
     CifarFolder, DataError, Dataset, FolderIndex, ImageFolder, Kind, PhotoSource, ShardIndex, Split, open,
@@ -48,6 +49,7 @@ pub fn check(dir: &Path) -> Result<CheckReport, DataError> {
         Dataset::Cifar(cifar) => check_cifar(cifar, &mut report),
         Dataset::Folder(folder) => check_folder(folder, &mut report),
         Dataset::Shards(dir) => check_shards(dir, &mut report),
+        Dataset::Coco(dir) => check_coco(dir, &mut report),
     }
     Ok(report)
 }
@@ -183,6 +185,57 @@ mod tests {
         assert!(reasons[0].contains("not a JPEG") && reasons[2].contains("classes.txt"), "{reasons:?}");
         let error = crate::load(dir.path(), Split::Train, 8).unwrap_err().to_string();
         assert!(error.contains("retrain.photos"), "{error}");
+    }
+
+    #[test]
+    fn boxes_are_read_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for folder in ["annotations", "train2017", "val2017"] {
+            fs::create_dir(at(folder)).unwrap();
+        }
+        let text = |sizes: [usize; 3], bbox: &str| {
+            let images: Vec<String> = (1..=3)
+                .zip(sizes)
+                .map(|(n, w)| format!(r#"{{"id": {n}, "file_name": "{n}.jpg", "width": {w}, "height": 12}}"#))
+                .collect();
+            format!(
+                r#"{{"images": [{}], "annotations": [{{"id": 8, "image_id": 1, "category_id": 5, "bbox": {bbox}}}],
+                    "categories": [{{"id": 5, "name": "a"}}, {{"id": 7, "name": "b"}}]}}"#,
+                images.join(",")
+            )
+        };
+        for (split, sizes, bbox) in
+            [("train2017", [14; 3], "[1, 1, 4, 4]"), ("val2017", [14, 13, 14], "[1, 1, 0, 4]")]
+        {
+            fs::write(at(&format!("annotations/instances_{split}.json")), text(sizes, bbox)).unwrap();
+            for n in 1..=3 {
+                fs::write(at(&format!("{split}/{n}.jpg")), jpeg(14, 12)).unwrap();
+            }
+        }
+        fs::write(at("val2017/1.jpg"), "text").unwrap();
+        fs::remove_file(at("val2017/3.jpg")).unwrap();
+        let report = check(dir.path()).unwrap();
+        assert_eq!((report.kind, report.n_images, report.n_classes), (Kind::Coco, 3, 2));
+        assert_eq!(serde_json::to_value(report.kind).unwrap(), "coco");
+        let wants = [
+            ("annotations/instances_val2017.json", "annotation 8: its box is 0 x 4 pixels"),
+            ("val2017/1.jpg", "not a JPEG"),
+            ("val2017/2.jpg", "14 x 12 pixels, but annotated as 13 x 12"),
+            ("val2017/3.jpg", "cannot read"),
+        ];
+        assert_eq!(report.bad.len(), wants.len(), "{:?}", report.bad);
+        for (bad, (file, reason)) in report.bad.iter().zip(wants) {
+            assert!(bad.file == at(file) && bad.reason.contains(reason), "{bad:?}");
+        }
+        // One split alone is a data set too; annotations alone are not.
+        fs::remove_dir_all(at("val2017")).unwrap();
+        assert_eq!(check(dir.path()).unwrap().bad, []);
+        fs::remove_dir_all(at("train2017")).unwrap();
+        let bad = check(dir.path()).unwrap().bad;
+        assert!(bad.len() == 1 && bad[0].reason.contains("folder is missing"), "{bad:?}");
+        let error = crate::load(dir.path(), Split::Train, 8).unwrap_err().to_string();
+        assert!(error.contains("boxes") && error.contains("transfer coco"), "{error}");
     }
 
     #[test]

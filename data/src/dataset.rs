@@ -39,6 +39,8 @@ pub enum Kind {
     ImageFolder,
     /// Tar files of images, in WebDataset's layout.
     Shards,
+    /// COCO: boxes on photos.
+    Coco,
 }
 
 impl fmt::Display for Kind {
@@ -48,6 +50,7 @@ impl fmt::Display for Kind {
             Self::Cifar100 => "CIFAR-100",
             Self::ImageFolder => "ImageFolder",
             Self::Shards => "tar shards",
+            Self::Coco => "COCO",
         })
     }
 }
@@ -61,6 +64,8 @@ pub enum Dataset {
     Folder(ImageFolder),
     /// The folder of tar files.
     Shards(PathBuf),
+    /// The folder of annotations and images, read by [`crate::coco`].
+    Coco(PathBuf),
 }
 
 impl Dataset {
@@ -71,6 +76,7 @@ impl Dataset {
             Self::Cifar(CifarFolder { kind: CifarKind::Cifar100, .. }) => Kind::Cifar100,
             Self::Folder(_) => Kind::ImageFolder,
             Self::Shards(_) => Kind::Shards,
+            Self::Coco(_) => Kind::Coco,
         }
     }
 
@@ -80,6 +86,7 @@ impl Dataset {
             Self::Cifar(cifar) => cifar.classes(),
             Self::Folder(folder) => Ok(folder.index(split)?.classes),
             Self::Shards(dir) => Ok(ShardIndex::new(dir, split)?.classes),
+            Self::Coco(dir) => Err(boxes(dir)),
         }
     }
 
@@ -104,8 +111,18 @@ impl Dataset {
                 "tar shards are read by training on photos only",
                 "use a recipe with [retrain.photos], such as imagenet or fine-tune, or unpack them into class folders",
             )),
+            Self::Coco(dir) => Err(boxes(dir)),
         }
     }
+}
+
+/// What is said where images with one class each are wanted.
+pub(crate) fn boxes(dir: &Path) -> DataError {
+    DataError::broken(
+        dir,
+        "this is COCO, whose images have boxes and not one class each",
+        "give CIFAR or class folders here; `genas transfer coco` and `genas data check` take COCO",
+    )
 }
 
 /// Recognises the data set in `dir`.
@@ -115,6 +132,10 @@ pub fn open(dir: &Path) -> Result<Dataset, DataError> {
     }
     if let Some(cifar) = CifarFolder::find(dir) {
         return Ok(Dataset::Cifar(cifar));
+    }
+    // Before class folders, which train2017 and val2017 look like.
+    if !crate::coco::splits(dir).is_empty() {
+        return Ok(Dataset::Coco(dir.to_owned()));
     }
     for split in [Split::Train, Split::Test] {
         if !ShardIndex::find(dir, split)?.is_empty() {
@@ -140,7 +161,10 @@ fn describe(dir: &Path) -> Result<String, DataError> {
     }
     if let Some(inner) = names.iter().find(|n| {
         let inner = dir.join(n);
-        inner.is_dir() && (CifarFolder::find(&inner).is_some() || ImageFolder::find(&inner).is_some())
+        inner.is_dir()
+            && (CifarFolder::find(&inner).is_some()
+                || ImageFolder::find(&inner).is_some()
+                || !crate::coco::splits(&inner).is_empty())
     }) {
         return Ok(format!(
             "it holds other data sets: name one of them, such as {}",

@@ -21,6 +21,10 @@ impl PhotoSource {
         if !dir.is_dir() {
             return Err(DataError::Missing { path: dir.to_owned() });
         }
+        // Its folders of images would pass for classes.
+        if !crate::coco::splits(dir).is_empty() {
+            return Err(crate::dataset::boxes(dir));
+        }
         if !ShardIndex::find(dir, split)?.is_empty() {
             return Ok(Self::Shards(ShardIndex::new(dir, split)?));
         }

@@ -30,6 +30,9 @@ pub enum TransferError {
         /// What to do about it.
         remedy: String,
     },
+    /// Whoever watches the progress asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// From the epoch loop and what belongs to it.
     #[error(transparent)]
     Train(#[from] genas_train::TrainError),

@@ -11,6 +11,7 @@
 //! | [`labels`] | classes of a data set as classes of a model |
 //! | [`plan`] | images, labels and preparation of an evaluation, checked |
 //! | [`evaluate()`] | accuracy on a data set |
+//! | [`detector`] | a detector's file, opened |
 //! | [`coco`] | average precision of boxes |
 //! | [`retinanet`] | the detector's arithmetic outside of its network |
 //! | [`detection`] | how well strange images are known |
@@ -20,6 +21,7 @@
 mod bench;
 pub mod coco;
 pub mod detection;
+pub mod detector;
 mod error;
 mod evaluate;
 pub mod imagenet;
@@ -31,9 +33,13 @@ mod samples;
 mod scores;
 pub mod sets;
 mod tally;
+#[cfg(test)]
+#[path = "../../tests/support/detector.rs"]
+mod testing;
 
 pub use bench::{BenchOptions, BenchReport, BenchRow, bench};
 pub use detection::Detection;
+pub use detector::Detector;
 pub use error::{Result, TransferError};
 pub use evaluate::{EvaluateOptions, Evaluation, Outcome, Prediction, evaluate};
 pub use model::{Classifier, Preprocessing};

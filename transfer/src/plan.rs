@@ -164,6 +164,7 @@ fn of_kind(data: &Path, set: EvalSet, wanted: Kind) -> Result<Dataset> {
         Kind::Cifar100 => "or --set cifar100",
         Kind::ImageFolder => "or --set folder",
         Kind::Shards => "such as the shards unpacked into class folders",
+        Kind::Coco => "or evaluate a detector with `genas transfer coco`",
     };
     refuse(format!("{}: this is {found}, not {set}; give other data, {fits}", data.display()))
 }

@@ -60,6 +60,14 @@ impl Samples {
         let folder = match dataset {
             Dataset::Folder(folder) => folder,
             Dataset::Cifar(_) => return Self::of_cifar(info, &dataset, options),
+            Dataset::Coco(dir) => {
+                let problem = format!(
+                    "{}: this is COCO; calibrate with one of its folders of images, such as {}",
+                    dir.display(),
+                    dir.join("val2017").display()
+                );
+                return Err(TransferError::Request(problem));
+            }
             Dataset::Shards(dir) => {
                 let problem = format!(
                     "{}: calibration does not read tar shards; unpack some of them into class folders",

@@ -154,6 +154,13 @@ impl Annotations {
         (images, self.classes.iter().enumerate().map(|(n, class)| (class.id, n)).collect())
     }
 
+    /// Of the first `n` images only.
+    pub fn limited(mut self, n: usize) -> Self {
+        self.images.truncate(n);
+        self.objects.retain(|object| object.image < n);
+        self
+    }
+
     /// For each image its objects that can be trained on: no crowds, no broken boxes.
     pub fn trainable(&self) -> Vec<Vec<CocoObject>> {
         let mut per_image = vec![Vec::new(); self.images.len()];
@@ -174,6 +181,18 @@ pub fn annotations_file(data: &Path, split: &str) -> PathBuf {
     } else {
         data.to_owned()
     }
+}
+
+/// The splits of a COCO folder that have an instances file, sorted; none in a folder of another layout.
+pub fn splits(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir.join("annotations")).into_iter().flatten().flatten();
+    let split = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        Some(name.strip_prefix("instances_")?.strip_suffix(".json")?.to_owned())
+    };
+    let mut found: Vec<String> = entries.filter_map(split).collect();
+    found.sort();
+    found
 }
 
 /// What makes a box useless, if anything does.

@@ -1,15 +1,20 @@
 //! COCO 2017: boxes on photos (<https://cocodataset.org/#format-data>).
 //!
 //! [`Annotations`] reads a split's boxes. A [`CocoTrainSet`] prepares batches as Detectron2 does, in the endless
-//! order of a [`BatchOrder`]; a [`CocoLoader`] prepares them ahead.
+//! order of a [`BatchOrder`]; a [`CocoLoader`] prepares them ahead. A [`DetectionTest`] prepares pictures for a trained
+//! detector.
 
 mod annotations;
+mod check;
+mod image;
 mod loader;
 mod order;
 mod train;
 mod transform;
 
-pub use annotations::{Annotations, BoxProblem, CocoClass, CocoImage, CocoObject, annotations_file};
+pub use annotations::{Annotations, BoxProblem, CocoClass, CocoImage, CocoObject, annotations_file, splits};
+pub(crate) use check::check_coco;
+pub use image::{DetectionTest, DetectorInput};
 pub use loader::CocoLoader;
 pub use order::BatchOrder;
 pub use train::{CocoTrainSet, DetectionBatch};

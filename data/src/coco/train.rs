@@ -6,9 +6,10 @@ use genas_space::Streams;
 use rayon::prelude::*;
 
 use super::annotations::{Annotations, CocoImage, CocoObject};
+use super::image::write_planes;
 use super::transform::{DetectionDataConfig, DetectionTransform};
 use super::{BatchOrder, annotations_file};
-use crate::{DataError, Normalization, decode_file};
+use crate::{DataError, Normalization};
 
 /// Images and objects of one step.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,14 +110,7 @@ impl CocoTrainSet {
         };
         let planes = batch.images.par_chunks_exact_mut(3 * height * width);
         planes.zip(&prepared).for_each(|(planes, (transform, rgb, _))| {
-            for (channel, plane) in planes.chunks_exact_mut(height * width).enumerate() {
-                let rows = rgb.chunks_exact(3 * transform.to[0]);
-                for (line, row) in plane.chunks_exact_mut(width).zip(rows) {
-                    for (value, pixel) in line.iter_mut().zip(row.chunks_exact(3)) {
-                        *value = self.tables[channel][usize::from(pixel[channel])];
-                    }
-                }
-            }
+            write_planes(rgb, transform.to[0], &self.tables, planes, [width, height]);
         });
         batch.objects.extend(prepared.into_iter().map(|(.., objects)| objects));
         Ok(batch)
@@ -125,21 +119,12 @@ impl CocoTrainSet {
     /// An image's transformation, its pixels, and its objects.
     fn prepare(&self, counter: u64, image: usize) -> Result<Prepared, DataError> {
         let (image, objects) = &self.images[image];
-        let path = self.folder.join(&image.file_name);
-        let picture = decode_file(&path)?;
-        if (picture.width, picture.height) != (image.width, image.height) {
-            return Err(DataError::broken(
-                &path,
-                format!(
-                    "it is {} x {} pixels, but annotated as {} x {}",
-                    picture.width, picture.height, image.width, image.height
-                ),
-                "give the images that the annotations were made for",
-            ));
-        }
+        let picture = image.read(&self.folder)?;
         let mut rng = self.streams.rng("coco/augment", counter);
         let transform = DetectionTransform::draw(&mut rng, [image.width, image.height], &self.config);
-        let resized = transform.picture(&picture).map_err(|reason| DataError::decode(&path, reason))?;
+        let resized = transform
+            .picture(&picture)
+            .map_err(|reason| DataError::decode(&self.folder.join(&image.file_name), reason))?;
         let objects = objects.iter().filter_map(|o| Some((transform.corners(o.bbox)?, o.class))).collect();
         Ok((transform, resized.rgb, objects))
     }

@@ -2,6 +2,7 @@
 //! (<https://cocodataset.org/#format-results>).
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use genas_data::DataError;
@@ -92,10 +93,18 @@ pub fn write_results(path: &Path, detections: &[CocoDetection]) -> Result<()> {
         text.push_str(&line);
     }
     text.push_str("\n]\n");
-    let temporary = path.with_extension("partial");
-    let io = |action| move |source| DataError::Io { action, path: path.to_owned(), source };
-    fs::write(&temporary, text).map_err(io("write"))?;
-    Ok(fs::rename(&temporary, path).map_err(io("write"))?)
+    let folder = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
+    let written = fs::create_dir_all(folder)
+        .and_then(|()| fs::File::create(&temporary))
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, path));
+    Ok(written.map_err(|source| {
+        // It may be that there is none.
+        let _ = fs::remove_file(&temporary);
+        DataError::Io { action: "write", path: path.to_owned(), source }
+    })?)
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 //! `Base-RetinaNet` with `RetinaNet_R_50_FPN_1x` (spec 06, section 3).
 
 use genas_data::coco::DetectionDataConfig;
-use genas_net::Precision;
+use genas_export::Detection;
+use genas_net::{Precision, RetinaNet};
 use serde::{Deserialize, Serialize};
+
+use super::anchors::Anchors;
 
 /// RetinaNet and how it is trained and tested.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -259,6 +262,25 @@ impl Default for TestConfig {
 }
 
 impl RetinaNetConfig {
+    /// What a detector's file needs of it.
+    pub fn detection(&self) -> Detection {
+        let (anchors, test) = (Anchors::new(&self.anchors), &self.test);
+        Detection {
+            strides: self.anchors.strides.clone(),
+            anchors: (0..anchors.levels()).map(|level| anchors.cell(level).1.to_vec()).collect(),
+            offset: self.anchors.offset,
+            box_weights: self.loss.box_weights,
+            max_scale: test.max_scale,
+            score_above: test.score_above,
+            top_per_level: test.top_per_level,
+            nms_iou: test.nms_iou,
+            max_detections: test.max_detections,
+            shorter_side: test.shorter_side,
+            longer_side: test.longer_side,
+            divisor: self.data.divisor,
+        }
+    }
+
     /// Anchors at every place of a feature map.
     pub fn anchors_per_cell(&self) -> usize {
         self.anchors.scales.len() * self.anchors.ratios.len()
@@ -278,7 +300,7 @@ impl RetinaNetConfig {
             (self.model.channels > 0, "model.channels must be above 0"),
             (self.model.prior > 0.0 && self.model.prior < 1.0, "model.prior must lie between 0 and 1"),
             (self.model.head_std >= 0.0, "model.head-std must not be negative"),
-            (!a.strides.is_empty() && !a.strides.contains(&0), "anchors.strides must be above 0"),
+            (a.strides == RetinaNet::STRIDES, "anchors.strides must be the pyramid's: 8, 16, 32, 64, 128"),
             (a.sizes.len() == a.strides.len(), "anchors.sizes needs one size for each of anchors.strides"),
             (positive(&a.sizes), "anchors.sizes must be above 0"),
             (positive(&a.scales), "anchors.scales must be above 0"),

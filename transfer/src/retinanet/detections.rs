@@ -45,10 +45,20 @@ pub fn detect(
         levels.iter().flat_map(|level| candidates(level, classes, weights, config)).collect();
     found.sort_by(by_score);
     let kept = suppress(&found, config.nms_iou, config.max_detections);
+    in_original(kept.into_iter().map(|n| found[n]), input, original)
+}
+
+/// Objects in pixels of the input as objects in pixels of the original image, cut at its borders; those of which
+/// nothing is left are dropped. Sizes are width and height, that of the input without padding.
+pub fn in_original(
+    found: impl IntoIterator<Item = Found>,
+    input: [usize; 2],
+    original: [usize; 2],
+) -> Vec<Found> {
     let factor = [0, 1].map(|n| (original[n] as f64 / input[n] as f64) as f32);
-    let in_image = kept.into_iter().map(|n| {
-        let corners = scaled(found[n].corners, factor);
-        Found { corners: clipped(corners, original[0] as f32, original[1] as f32), ..found[n] }
+    let in_image = found.into_iter().map(|found| {
+        let corners = scaled(found.corners, factor);
+        Found { corners: clipped(corners, original[0] as f32, original[1] as f32), ..found }
     });
     in_image.filter(|found| !is_empty(found.corners)).collect()
 }

@@ -36,6 +36,6 @@ pub mod weights;
 pub use anchors::Anchors;
 pub use boxes::Corners;
 pub use config::RetinaNetConfig;
-pub use detections::{Found, Level, detect};
+pub use detections::{Found, Level, detect, in_original};
 pub use matcher::{Label, match_anchors};
 pub use normalizer::Normalizer;

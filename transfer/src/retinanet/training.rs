@@ -1,26 +1,34 @@
 //! RetinaNet fine-tuned on a backbone, as Detectron2 trains it (spec 06-3).
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use genas_data::Normalization;
 use genas_data::coco::{Annotations, CocoLoader, CocoTrainSet, DetectionBatch, annotations_file};
-use genas_export::ModelInfo;
+use genas_export::{DetectorForm, DetectorInfo, GraphOptions, ModelInfo, detector_model, export_detector};
 use genas_net::{
     Device, Devices, EvalNet, Feature, Freeze, Mode, NetError, Network, RetinaNet, SgdConfig, StepReport,
-    Trainer, UnsampledOps, Weights, WeightsFile, sigmoid_focal_loss, smooth_l1_at,
+    Trainer, UnsampledOps, Weights, WeightsFile, atomic_write, read_weights, sigmoid_focal_loss,
+    smooth_l1_at,
 };
+use genas_runtime::SessionOptions;
 use genas_space::Streams;
 use genas_train::directory::{file_fingerprint, fingerprint};
+use genas_train::settings::to_toml;
 use genas_train::{Fit, Observer};
+use serde::Serialize;
 
 use super::anchors::Anchors;
 use super::config::{LossConfig, RetinaNetConfig};
 use super::normalizer::Normalizer;
 use super::targets::{ImageTargets, level_targets};
 use super::weights::initial_weights;
-use crate::coco::BoxPrecision;
+use crate::coco::{BoxPrecision, category_ids, detect_split, evaluate};
+use crate::detector::Detector;
 use crate::error::{Result, TransferError};
 
+/// The resolved settings, beside the weights.
+pub const CONFIG: &str = "config.toml";
 /// The split that is trained on.
 pub const TRAIN_SPLIT: &str = "train2017";
 /// The split that is evaluated on.
@@ -51,25 +59,26 @@ pub struct FineTuning<'a> {
     pub data: &'a Path,
     /// Where burn computes.
     pub devices: &'a Devices,
+    /// Where ONNX Runtime computes, for the evaluations.
+    pub session: SessionOptions,
     /// Continue an interrupted training.
     pub resume: bool,
     /// Progress.
     pub observer: &'a dyn Observer,
 }
 
-/// A detector that was trained.
-#[derive(Clone, Debug)]
-pub struct Trained {
-    /// The network.
-    pub net: RetinaNet,
-    /// Its weights after the last step.
+/// A detector that was trained, as files.
+#[derive(Clone, Debug, Serialize)]
+pub struct FineTuned {
+    /// Weights after the last step.
     pub weights: PathBuf,
-    /// What it was trained on.
-    pub classes: Annotations,
+    /// From images to objects.
+    #[serde(rename = "onnx")]
+    pub detector: PathBuf,
+    /// From images to the network's numbers.
+    #[serde(rename = "onnx_raw")]
+    pub raw: PathBuf,
 }
-
-/// Measures a detector in training on the validation images.
-pub type Validate<'a> = dyn FnMut(&RetinaNet, &Weights, &Annotations) -> Result<BoxPrecision> + 'a;
 
 impl FineTuning<'_> {
     /// The detector for `classes` classes.
@@ -89,26 +98,38 @@ impl FineTuning<'_> {
         }
     }
 
-    /// Trains, and measures with `validate` after every [`evaluate_every`](super::config::SolverConfig::evaluate_every)
-    /// steps.
-    pub fn run(&self, validate: &mut Validate) -> Result<Trained> {
+    /// Trains, measures every [`evaluate_every`](super::config::SolverConfig::evaluate_every) steps, and exports. ONNX
+    /// Runtime must be installed ([`genas_runtime::ensure`]).
+    pub fn run(&self) -> Result<FineTuned> {
         let c = self.config;
         c.check().map_err(TransferError::Request)?;
         let streams = Streams::new(c.seed);
         let ModelInfo { mean, std, .. } = self.backbone.info;
-        let normalization = Normalization { mean, std };
-        let (set, annotations) =
-            CocoTrainSet::open(self.data, TRAIN_SPLIT, c.data.clone(), &normalization, streams)?;
-        self.say(&annotations, &set);
+        let (set, annotations) = CocoTrainSet::open(
+            self.data,
+            TRAIN_SPLIT,
+            c.data.clone(),
+            &Normalization { mean, std },
+            streams,
+        )?;
+        let test = Annotations::read(&annotations_file(self.data, TEST_SPLIT))?;
+        let info = self.info(&annotations);
+        // That the classes are the same is better known before the training than after its first period.
+        category_ids(&info, &test)?;
         let net = self.network(annotations.classes.len())?;
         let settings = fingerprint(&(
             c,
             &net,
-            self.backbone.info.mean,
-            self.backbone.info.std,
+            (mean, std),
             fingerprint(&self.backbone.weights.parameters()),
             file_fingerprint(&annotations_file(self.data, TRAIN_SPLIT))?,
         ));
+        let weights = self.directory.join("final.safetensors");
+        // A finished or unfinished training keeps its own settings, whatever is wanted now: it may be refused below.
+        if !weights.exists() && !self.directory.join("latest").exists() {
+            atomic_write(&self.directory.join(CONFIG), to_toml(c).as_bytes())?;
+            self.say(&annotations, &set);
+        }
         let loader = CocoLoader::new(set, c.solver.batch_size, c.solver.evaluate_every);
         let steps = Steps { net: &net, config: c, anchors: Anchors::new(&c.anchors), streams };
         let device = self.devices.recording();
@@ -119,10 +140,7 @@ impl FineTuning<'_> {
             epochs: c.solver.iterations / c.solver.evaluate_every,
             batches: &loader,
             rate: &|state| c.solver.rate(state.step as usize),
-            about: WeightsFile {
-                network: Network::RetinaNet(net.clone()),
-                extra: self.description(&annotations),
-            },
+            about: WeightsFile { network: Network::RetinaNet(net.clone()), extra: self.description(&info) },
             fingerprint: &settings,
             resume: self.resume,
             keep_every: c.solver.keep_every,
@@ -130,13 +148,53 @@ impl FineTuning<'_> {
             replica: (0, 1),
         };
         let freeze = freeze(c);
-        fit.run::<BoxPrecision, Option<Normalizer>, TransferError>(
+        let fitted = fit.run::<BoxPrecision, Option<Normalizer>, TransferError>(
             || Ok(Trainer::new(initial_weights(&net, &self.backbone.weights, &c.model, &streams)?)),
             |trainer| trainer.with_precision(c.solver.precision).with_freeze(freeze),
             |trainer, normalizer, rate, batch| steps.step(trainer, normalizer, rate, batch, &device),
-            |weights, _| validate(&net, weights, &annotations).map(Some),
+            |weights, _| self.measure(&net, weights, &info, &test).map(Some),
         )?;
-        Ok(Trained { weights: self.directory.join("final.safetensors"), net, classes: annotations })
+        if fitted.is_none() && !self.resume {
+            return Err(TransferError::Request(format!(
+                "{}: a finished training is here; use --resume to export and evaluate it again, or another --out",
+                weights.display()
+            )));
+        }
+        self.export(&net, &weights, &info)
+    }
+
+    /// Average precision of a detector in training, as its file would have it.
+    fn measure(
+        &self,
+        net: &RetinaNet,
+        weights: &Weights,
+        info: &DetectorInfo,
+        test: &Annotations,
+    ) -> Result<BoxPrecision> {
+        let options = GraphOptions { fold_bn: true, ..GraphOptions::any_size() };
+        let bytes = detector_model(net, weights, info, DetectorForm::EndToEnd, &options)?;
+        let open =
+            |options: &SessionOptions| Detector::from_bytes("the detector in training", &bytes, options);
+        let watch = |_, _| {
+            if self.observer.interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let found = detect_split(open, test, &self.data.join(TEST_SPLIT), &self.session, &watch)?;
+        Ok(BoxPrecision::from(&evaluate(test, &found.detections)))
+    }
+
+    /// Writes the trained detector in both forms.
+    fn export(&self, net: &RetinaNet, path: &Path, info: &DetectorInfo) -> Result<FineTuned> {
+        let (weights, _) = read_weights(path)?;
+        let write = |name: &str, form| {
+            let file = self.directory.join(name);
+            export_detector(&file, net, &weights, info, form, &GraphOptions::any_size())?;
+            Ok::<_, TransferError>(file)
+        };
+        Ok(FineTuned {
+            weights: path.to_owned(),
+            detector: write("detector.onnx", DetectorForm::EndToEnd)?,
+            raw: write("detector-raw.onnx", DetectorForm::Raw)?,
+        })
     }
 
     /// What is trained on, and what of it is broken.
@@ -151,18 +209,30 @@ impl FineTuning<'_> {
         }
     }
 
-    /// What an exported detector will say of its training.
-    fn description(&self, annotations: &Annotations) -> serde_json::Map<String, serde_json::Value> {
-        let names: Vec<&str> = annotations.classes.iter().map(|class| class.name.as_str()).collect();
-        let ids: Vec<i64> = annotations.classes.iter().map(|class| class.id).collect();
-        let run = self.directory.parent().unwrap_or(self.directory);
+    /// What the detector's files say about themselves.
+    fn info(&self, annotations: &Annotations) -> DetectorInfo {
+        let whole = std::fs::canonicalize(self.data).unwrap_or_else(|_| self.data.to_owned());
+        let name = whole.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        DetectorInfo {
+            class_names: annotations.classes.iter().map(|class| class.name.clone()).collect(),
+            category_ids: annotations.classes.iter().map(|class| class.id).collect(),
+            mean: self.backbone.info.mean,
+            std: self.backbone.info.std,
+            detection: self.config.detection(),
+            training_data: format!("{name} {TRAIN_SPLIT}"),
+            source_run: self.directory.parent().unwrap_or(self.directory).display().to_string(),
+        }
+    }
+
+    /// What stands beside the weights.
+    fn description(&self, info: &DetectorInfo) -> serde_json::Map<String, serde_json::Value> {
         let facts = serde_json::json!({
-            "class_names": names,
-            "category_ids": ids,
-            "mean": self.backbone.info.mean,
-            "std": self.backbone.info.std,
-            "training_data": self.data.display().to_string(),
-            "source_run": run.display().to_string(),
+            "class_names": info.class_names,
+            "category_ids": info.category_ids,
+            "mean": info.mean,
+            "std": info.std,
+            "training_data": info.training_data,
+            "source_run": info.source_run,
             "backbone": self.backbone.source,
         });
         facts.as_object().cloned().unwrap_or_default()
