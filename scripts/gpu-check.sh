@@ -122,6 +122,25 @@ for name in imagenet-cpu imagenet-f32 imagenet-bf16 imagenet-replicas; do
 done
 compare "loss of ImageNet's network, CPU and GPU" 1e-2 "$(curve imagenet-cpu 2)" "$(curve imagenet-f32 2)"
 
+# A detector: a few steps of a small one on both devices, and the speed of COCO's at its own sizes. Of two periods the
+# second counts: the first compiles kernels.
+coco=(transfer coco --backbone "$work/imagenet-f32/retrain/final.safetensors" --data "$work/shapes/coco"
+  --set solver.iterations=20 --set solver.evaluate-every=10 --set solver.warmup-iterations=10)
+period() { # NAME PERIOD COLUMN
+  [ -s "$work/$1/coco/training.csv" ] && awk -F, -v r="$2" -v c="$3" 'NR == r + 1 { print $c }' "$work/$1/coco/training.csv"
+}
+run coco-cpu --device cpu "${coco[@]}" --config coco-shapes --out "$work/coco-cpu"
+run coco-cuda --device cuda "${coco[@]}" --config coco-shapes --out "$work/coco-cuda"
+compare "loss of a detector, CPU and GPU" 1e-2 "$(period coco-cpu 1 2)" "$(period coco-cuda 1 2)"
+for precision in f32 bf16; do
+  name=coco-800-$precision
+  run "$name" --device cuda "${coco[@]}" --config coco-retinanet-1x --set solver.batch-size=4 \
+    --set solver.precision=$precision --out "$work/$name"
+  speed=$(period "$name" 2 12)
+  [ -n "$speed" ] && echo "     $name: $speed images/s, the 1x schedule (16 x 90,000 images) in $(awk -v s="$speed" \
+    'BEGIN { printf "%.1f", s > 0 ? 16 * 90000 / s / 3600 : 0 }') hours on this GPU"
+done
+
 # What a search spends its time on, at the paper's size: supernet steps and candidates that are scored.
 search=(search --config darts-cifar10 --data "$work/cuda/shapes/cifar10" --set metric.validation-images=1000
   --set evolution.generations=1 --set evolution.population=8 --set evolution.parents=8 --set evolution.mutations=4

@@ -712,6 +712,14 @@ pub struct TransferArgs {
     pub action: TransferAction,
 }
 
+impl TransferArgs {
+    /// Whether a model is trained or run, which takes its time.
+    pub fn runs_a_model(&self) -> bool {
+        let TransferAction::Coco(args) = &self.action;
+        args.results.is_none()
+    }
+}
+
 #[derive(Clone, Debug, Subcommand)]
 pub enum TransferAction {
     Coco(CocoArgs),

@@ -67,16 +67,7 @@ fn run() -> anyhow::Result<ExitCode> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
         pool.build_global().context("cannot start the threads")?;
     }
-    let resumable = matches!(
-        cli.verb,
-        Verb::Quickstart(_)
-            | Verb::Supernet(_)
-            | Verb::Search(_)
-            | Verb::Retrain(_)
-            | Verb::Score(_)
-            | Verb::Transfer(_)
-    );
-    let ctx = Ctx::new(cli.global, resumable)?;
+    let ctx = Ctx::new(cli.global, asks_to_stop(&cli.verb))?;
     match &cli.verb {
         Verb::Quickstart(args) => quickstart::run(&ctx, args),
         Verb::Doctor(args) => doctor::run(&ctx, args),
@@ -96,6 +87,15 @@ fn run() -> anyhow::Result<ExitCode> {
         Verb::Transfer(args) => transfer::run(&ctx, args),
     }?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a verb looks whether it should stop, and saves what there is.
+fn asks_to_stop(verb: &Verb) -> bool {
+    match verb {
+        Verb::Quickstart(_) | Verb::Supernet(_) | Verb::Search(_) | Verb::Retrain(_) | Verb::Score(_) => true,
+        Verb::Transfer(args) => args.runs_a_model(),
+        _ => false,
+    }
 }
 
 /// Says what is wrong with the arguments, or the help that was asked for.
