@@ -24,6 +24,8 @@ pub mod boxes;
 pub mod coding;
 pub mod config;
 pub mod detections;
+#[cfg(test)]
+mod exported;
 pub mod losses;
 pub mod matcher;
 pub mod normalizer;
