@@ -48,7 +48,7 @@ struct Report<'a> {
 struct Ran<'a> {
     model: &'a Path,
     /// Raw or end-to-end.
-    form: String,
+    form: &'static str,
     images_per_second: f64,
     provider: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,7 +137,7 @@ fn of_model<'a>(
     let options = ctx.session_options();
     let detector = Detector::open(model, &options)?;
     ctx.say_provider(detector.provider());
-    let form = detector.form().to_string();
+    let form = detector.form().name();
     drop(detector);
     let counter = ctx.observer.counter("detect");
     let progress = |done, total| {

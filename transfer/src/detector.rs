@@ -4,12 +4,11 @@
 //! [`retinanet::detect`](crate::retinanet::detect) turns into objects; the end-to-end one gives objects. Both take
 //! the same input, and share the last step, [`in_original`].
 
-use std::fmt;
 use std::path::Path;
 
 use genas_data::coco::{DetectionTest, DetectorInput};
 use genas_data::{Normalization, Picture};
-use genas_export::DetectorInfo;
+use genas_export::{DetectorForm, DetectorInfo};
 use genas_runtime::{Port, Provider, Session, SessionOptions, TypedOutput};
 
 use crate::error::{Result, TransferError};
@@ -22,21 +21,11 @@ const OBJECTS: [&str; 4] = ["boxes", "scores", "labels", "batch_index"];
 const NUMBERS: [&str; 3] = ["logits_", "deltas_", "anchors_"];
 
 /// What the outputs are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DetectorForm {
+#[derive(Debug)]
+enum Outputs {
     /// The network's numbers, for these levels.
-    Raw(Vec<String>),
-    /// Objects.
-    EndToEnd,
-}
-
-impl fmt::Display for DetectorForm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Raw(_) => "raw",
-            Self::EndToEnd => "end-to-end",
-        })
-    }
+    Numbers(Vec<String>),
+    Objects,
 }
 
 /// An object detector, ready to run.
@@ -45,7 +34,7 @@ pub struct Detector {
     name: String,
     session: Session,
     info: DetectorInfo,
-    form: DetectorForm,
+    outputs: Outputs,
     preparation: DetectionTest,
 }
 
@@ -95,7 +84,7 @@ impl Detector {
                 info.category_ids.len()
             )));
         }
-        let form = form(session.outputs(), info.class_names.len())
+        let outputs = known(session.outputs(), info.class_names.len())
             .map_err(|problem| refuse(format!("{problem}; {remedy}")))?;
         let mut preparation = DetectionTest::new(
             detection.shorter_side,
@@ -104,7 +93,7 @@ impl Detector {
             &Normalization { mean: info.mean, std: info.std },
         );
         preparation.filled = input(session.inputs()).map_err(refuse)?;
-        Ok(Self { name, session, info, form, preparation })
+        Ok(Self { name, session, info, outputs, preparation })
     }
 
     /// What the file says about itself.
@@ -113,8 +102,11 @@ impl Detector {
     }
 
     /// What its outputs are.
-    pub fn form(&self) -> &DetectorForm {
-        &self.form
+    pub fn form(&self) -> DetectorForm {
+        match self.outputs {
+            Outputs::Numbers(_) => DetectorForm::Raw,
+            Outputs::Objects => DetectorForm::EndToEnd,
+        }
     }
 
     /// Where it runs.
@@ -145,9 +137,9 @@ impl Detector {
     pub fn detect_in(&mut self, input: &DetectorInput) -> Result<Vec<Found>> {
         let [width, height] = input.filled;
         let outputs = self.session.run_typed(&input.values, &[1, 3, height, width])?;
-        match &self.form {
-            DetectorForm::Raw(levels) => self.from_numbers(levels, &outputs, input),
-            DetectorForm::EndToEnd => Ok(in_original(self.objects(&outputs)?, input.size, input.original)),
+        match &self.outputs {
+            Outputs::Numbers(levels) => self.from_numbers(levels, &outputs, input),
+            Outputs::Objects => Ok(in_original(self.objects(&outputs)?, input.size, input.original)),
         }
     }
 
@@ -224,10 +216,10 @@ impl Detector {
 }
 
 /// What the outputs are, or why they are nothing that is known.
-fn form(outputs: &[Port], classes: usize) -> Result<DetectorForm, String> {
+fn known(outputs: &[Port], classes: usize) -> Result<Outputs, String> {
     let has = |name: &str| outputs.iter().any(|port| port.name == name);
     if OBJECTS.iter().all(|name| has(name)) {
-        return Ok(DetectorForm::EndToEnd);
+        return Ok(Outputs::Objects);
     }
     let levels: Vec<&str> = outputs.iter().filter_map(|port| port.name.strip_prefix(NUMBERS[0])).collect();
     let whole = levels.iter().all(|level| NUMBERS.iter().all(|kind| has(&format!("{kind}{level}"))));
@@ -245,7 +237,7 @@ fn form(outputs: &[Port], classes: usize) -> Result<DetectorForm, String> {
             return Err(format!("its output {port} is not for the {classes} classes that it names"));
         }
     }
-    Ok(DetectorForm::Raw(levels.into_iter().map(str::to_owned).collect()))
+    Ok(Outputs::Numbers(levels.into_iter().map(str::to_owned).collect()))
 }
 
 /// Width and height that the model fixes.

@@ -209,7 +209,7 @@ mod tests {
         // Letters on the label's ground, which begins above the box.
         assert_eq!(at(&canvas, 30, 29), red);
         let inked = (10..30).flat_map(|y| (30..45).map(move |x| (x, y)));
-        assert!(inked.clone().any(|(x, y)| at(&canvas, x, y) == [255; 3]));
+        assert!(inked.clone().any(|(x, y)| at(&canvas, x, y)[1] > 200));
         // Neither the borders nor numbers that are none stop it.
         canvas.detection([-9.0, -9.0, 500.0, 500.0], red, "far too long for this picture, \u{e9}");
         canvas.detection([f64::NAN, 1.0, f64::INFINITY, -3.0], red, "");

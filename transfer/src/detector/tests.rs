@@ -34,7 +34,7 @@ fn both_forms_find_the_same() {
         (end_to_end(&OBJECTS[..3], ANY, &metadata()), "end-to-end"),
     ] {
         let mut detector = open(&bytes).unwrap();
-        assert_eq!(detector.form().to_string(), form);
+        assert_eq!(detector.form().name(), form);
         assert_eq!(detector.info().category_ids, CLASSES.map(|(id, _)| id));
         for (value, brightness) in [(128, 2.0 * 128.0 / 255.0 - 1.0), (255, 1.0)] {
             let found = detector.detect(&picture(value)).unwrap();
@@ -77,7 +77,7 @@ fn what_is_no_detector_is_refused() {
         (changed("kind", None), &["genas did not write it", "--results"]),
         (changed("detection", None), &["d.onnx: ", "`detection`"]),
         (changed("category_ids", None), &["`category_ids`"]),
-        (raw(&OBJECTS, ANY, &three(metadata())), &["`logits_p3` float32 [?, ?, 2]", "3 classes"]),
+        (raw(&OBJECTS, ANY, &three(metadata())), &["`logits_p3` float32 [", ", 2]", "3 classes"]),
         (
             raw(&OBJECTS, [Some(2), Some(3), None, None], &metadata()),
             &["several images at once", "--dynamic batch"],
