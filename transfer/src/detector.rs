@@ -138,12 +138,13 @@ impl Detector {
         let [width, height] = input.filled;
         let outputs = self.session.run_typed(&input.values, &[1, 3, height, width])?;
         match &self.outputs {
-            Outputs::Numbers(levels) => self.from_numbers(levels, &outputs, input),
+            Outputs::Numbers(levels) => self.decoded(levels, &outputs, input),
             Outputs::Objects => Ok(in_original(self.objects(&outputs)?, input.size, input.original)),
         }
     }
 
-    fn from_numbers(
+    /// In pixels of the original picture.
+    fn decoded(
         &self,
         levels: &[String],
         outputs: &[TypedOutput],

@@ -77,8 +77,13 @@ pub fn candidates(level: &Level, classes: usize, weights: [f32; 4], config: &Tes
         .map(|(n, &logit)| (sigmoid(logit), n))
         .filter(|&(score, _)| score > config.score_above)
         .collect();
-    pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    pairs.truncate(config.top_per_level);
+    let best_first = |a: &(f32, usize), b: &(f32, usize)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+    // An untrained network may pass millions, of which few are kept.
+    if pairs.len() > config.top_per_level {
+        pairs.select_nth_unstable_by(config.top_per_level, best_first);
+        pairs.truncate(config.top_per_level);
+    }
+    pairs.sort_unstable_by(best_first);
     let decoded = pairs.into_iter().map(|(score, n)| {
         let (anchor, class) = (n / classes, n % classes);
         let corners = decode(level.anchors[anchor], level.deltas[anchor], weights, config.max_scale);
