@@ -488,6 +488,17 @@ pub enum ExportKind {
     Classifier,
     /// Outputs `c2`, `c3`, `c4`, `c5` at strides 4, 8, 16 and 32, for detectors and segmenters
     Backbone,
+    /// A trained detector in another form: see --form
+    Detector,
+}
+
+/// What a detector's file gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FormArg {
+    /// Outputs `boxes`, `scores`, `labels` and `batch_index`
+    EndToEnd,
+    /// Logits, box corrections and anchors of each level
+    Raw,
 }
 
 /// Number format of an ONNX file.
@@ -555,6 +566,7 @@ Examples:
   genas export --weights genas.safetensors --onnx genas.onnx --fold-bn --opset 17
   genas export --weights a.onnx --onnx b.onnx --dynamic batch,height,width
   genas export --weights a.onnx --onnx backbone.onnx --kind backbone --dynamic batch,height,width
+  genas export --run runs/coco --onnx raw.onnx --kind detector --form raw --fold-bn --opset 13
   genas export --weights a.onnx --onnx half.onnx --precision fp16 --fp16-io
   genas export --weights a.onnx --onnx int8.onnx --precision int8 --calibrate imagenet")]
 pub struct ExportArgs {
@@ -564,12 +576,15 @@ pub struct ExportArgs {
     /// The run whose retrained network is exported
     #[arg(long, value_name = "RUN", group = "source")]
     pub run: Option<PathBuf>,
-    /// Weights: .safetensors, or an .onnx that genas wrote
+    /// Weights: .safetensors, or an .onnx that genas wrote; of a detector too, such as RUN/coco/best.safetensors
     #[arg(long, value_name = "FILE", group = "source")]
     pub weights: Option<PathBuf>,
     /// What the file is for
     #[arg(long, value_enum, default_value = "classifier")]
     pub kind: ExportKind,
+    /// With --kind detector: what the file gives [default: end-to-end]
+    #[arg(long, value_enum)]
+    pub form: Option<FormArg>,
     /// Feature maps of a backbone [default: raw]
     #[arg(long, value_enum)]
     pub features: Option<FeaturesArg>,
@@ -603,12 +618,22 @@ pub struct ExportArgs {
     /// Operator set, 13 to 21
     #[arg(long, value_name = "N", default_value = "17", value_parser = clap::value_parser!(i64).range(13..=21))]
     pub opset: i64,
-    /// Dimensions that stay free, separated by commas
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "batch", value_name = "AXES")]
+    /// Dimensions that stay free, separated by commas [default: batch; of detectors all three]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "AXES")]
     pub dynamic: Vec<AxisArg>,
     /// Class names, one a line, in the order of the logits
     #[arg(long, value_name = "FILE")]
     pub classes_file: Option<PathBuf>,
+}
+
+impl ExportArgs {
+    /// Whether a dimension stays free.
+    pub fn is_free(&self, axis: AxisArg) -> bool {
+        match self.dynamic.as_slice() {
+            [] => axis == AxisArg::Batch || self.kind == ExportKind::Detector,
+            chosen => chosen.contains(&axis),
+        }
+    }
 }
 
 /// Loads a model in ONNX Runtime and compares it with burn

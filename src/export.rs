@@ -1,5 +1,7 @@
 //! `genas export`.
 
+mod detector;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +25,12 @@ use crate::weights::{self, Trained};
 const RETRAINED: &str = "retrain/final.safetensors";
 
 pub fn run(ctx: &Ctx, args: &ExportArgs) -> Result<()> {
+    if args.kind == ExportKind::Detector {
+        return detector::run(ctx, args);
+    }
+    if args.form.is_some() {
+        bail!("--form is for detectors; add --kind detector");
+    }
     let (kind, precision) = (kind(args)?, precision(args)?);
     let path = source(args)?;
     let mut trained = weights::read(&path)?;
@@ -32,7 +40,7 @@ pub fn run(ctx: &Ctx, args: &ExportArgs) -> Result<()> {
     if let Some(run) = &args.run {
         trained.info.source_run = run.display().to_string();
     }
-    let mut options = ExportOptions::new(kind, precision, graph_options(args, trained.info.input_size));
+    let mut options = ExportOptions::new(kind, precision, graph_options(args, [trained.info.input_size; 2]));
     let quantized = match &args.calibrate {
         Some(data) => Some(Quantized::find(args, &trained, data)?),
         None => None,
@@ -48,18 +56,7 @@ pub fn run(ctx: &Ctx, args: &ExportArgs) -> Result<()> {
     };
     let result = Exported { report: &report, accuracy: comparison.as_ref() };
     ctx.out.result(&result, || {
-        let list = |ports: &[genas_runtime::Port]| {
-            ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        };
-        let mut pairs = vec![
-            ("written", report.onnx.display().to_string()),
-            ("description", report.sidecar.display().to_string()),
-            ("bytes", grouped(report.bytes)),
-            ("opset", report.opset.to_string()),
-            ("inputs", list(&report.inputs)),
-            ("outputs", list(&report.outputs)),
-            ("largest difference from burn", format!("{:.1e}", report.max_abs_error)),
-        ];
+        let mut pairs = written(&report);
         if let Some(share) = report.integers {
             pairs.push(("root mean square of it", format!("{:.1} %", 100.0 * report.relative_rms_error)));
             pairs.push((
@@ -72,6 +69,21 @@ pub fn run(ctx: &Ctx, args: &ExportArgs) -> Result<()> {
         }
         fields(&pairs)
     })
+}
+
+/// A file, for people.
+fn written(report: &ExportReport) -> Vec<(&'static str, String)> {
+    let list =
+        |ports: &[genas_runtime::Port]| ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    vec![
+        ("written", report.onnx.display().to_string()),
+        ("description", report.sidecar.display().to_string()),
+        ("bytes", grouped(report.bytes)),
+        ("opset", report.opset.to_string()),
+        ("inputs", list(&report.inputs)),
+        ("outputs", list(&report.outputs)),
+        ("largest difference from burn", format!("{:.1e}", report.max_abs_error)),
+    ]
 }
 
 /// What `--json` prints.
@@ -95,7 +107,7 @@ impl Quantized {
         let options = SampleOptions {
             calibration: args.calibration_images,
             measured: args.accuracy_images,
-            batch: if args.dynamic.contains(&AxisArg::Batch) { 16 } else { 1 },
+            batch: if args.is_free(AxisArg::Batch) { 16 } else { 1 },
         };
         let samples = Samples::find(&trained.info, data, &options)?;
         if samples.calibration.len() < genas_export::FEWEST_IMAGES {
@@ -126,7 +138,7 @@ impl Quantized {
         let Trained { net, weights, info } = trained;
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let whole = folder.path().join("fp32.onnx");
-        let graph = GraphOptions { fold_bn: true, ..graph_options(args, info.input_size) };
+        let graph = GraphOptions { fold_bn: true, ..graph_options(args, [info.input_size; 2]) };
         export_model(&whole, net, weights, info, &ExportOptions::classifier(graph))?;
         let open = |path: &Path| Classifier::open(path, &Preprocessing::default(), &ctx.session_options());
         let (mut before, mut after) = (open(&whole)?, open(&args.onnx)?);
@@ -153,10 +165,13 @@ fn compared(comparison: &Comparison) -> Vec<(&'static str, String)> {
     pairs
 }
 
+/// What a network of one genotype becomes; detectors go another way.
 fn kind(args: &ExportArgs) -> Result<ModelKind> {
     Ok(match (args.kind, args.features) {
-        (ExportKind::Classifier, None) => ModelKind::Classifier,
-        (ExportKind::Classifier, Some(_)) => bail!("--features is for backbones; add --kind backbone"),
+        (ExportKind::Classifier | ExportKind::Detector, None) => ModelKind::Classifier,
+        (ExportKind::Classifier | ExportKind::Detector, Some(_)) => {
+            bail!("--features is for backbones; add --kind backbone")
+        }
         (ExportKind::Backbone, None | Some(FeaturesArg::Raw)) => ModelKind::Backbone(Features::Raw),
         (ExportKind::Backbone, Some(FeaturesArg::Relu)) => ModelKind::Backbone(Features::Relu),
     })
@@ -195,17 +210,17 @@ fn source(args: &ExportArgs) -> Result<PathBuf> {
     }
 }
 
-fn graph_options(args: &ExportArgs, side: usize) -> GraphOptions {
+fn graph_options(args: &ExportArgs, [height, width]: [usize; 2]) -> GraphOptions {
     let dim = |axis, name, size| {
-        if args.dynamic.contains(&axis) { Dim::dynamic(name) } else { Dim::Fixed(size) }
+        if args.is_free(axis) { Dim::dynamic(name) } else { Dim::Fixed(size) }
     };
     GraphOptions {
         opset: args.opset,
         fold_bn: args.fold_bn,
         batch: dim(AxisArg::Batch, "batch", 1),
-        height: dim(AxisArg::Height, "height", side),
-        width: dim(AxisArg::Width, "width", side),
-        ..GraphOptions::square(side)
+        height: dim(AxisArg::Height, "height", height),
+        width: dim(AxisArg::Width, "width", width),
+        ..GraphOptions::any_size()
     }
 }
 

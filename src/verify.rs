@@ -1,7 +1,7 @@
 //! `genas verify`.
 
 use anyhow::Result;
-use genas_export::{OutputParity, verify};
+use genas_export::{OutputParity, is_detector, verify, verify_detector};
 use serde_json::json;
 
 use crate::args::VerifyArgs;
@@ -11,10 +11,16 @@ use crate::weights;
 
 pub fn run(ctx: &Ctx, args: &VerifyArgs) -> Result<()> {
     // Read first: a file that is no model is said to be that before anything is installed.
-    genas_export::ModelFile::read(&args.model)?;
-    let trained = args.weights.as_deref().map(weights::read).transpose()?;
-    ctx.ensure_runtime()?;
-    let parity = verify(&args.model, trained.as_ref().map(|t| &t.weights))?;
+    let parity = if is_detector(&args.model)? {
+        let written_from = args.weights.as_deref().map(weights::read_detector).transpose()?;
+        ctx.ensure_runtime()?;
+        verify_detector(&args.model, written_from.as_ref().map(|t| &t.weights))?
+    } else {
+        genas_export::ModelFile::read(&args.model)?;
+        let trained = args.weights.as_deref().map(weights::read).transpose()?;
+        ctx.ensure_runtime()?;
+        verify(&args.model, trained.as_ref().map(|t| &t.weights))?
+    };
     let result = json!({
         "max_abs_error": parity.max_abs_error(),
         "outputs": parity.outputs,

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use genas_data::Normalization;
-use genas_export::ModelInfo;
-use genas_net::{EvalNet, Network, NetworkKind, Weights, read_weights};
+use genas_export::{DetectorInfo, ModelInfo};
+use genas_net::{EvalNet, Network, NetworkKind, RetinaNet, Weights, read_weights};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -30,7 +30,7 @@ pub fn read(path: &Path) -> Result<Trained> {
             let (weights, about) = read_weights(path)?;
             let Network::Eval(net) = about.network else {
                 bail!(
-                    "{} holds a supernet; give the weights of `genas retrain` or `genas import`",
+                    "{} holds no network of one cell; give the weights of `genas retrain` or `genas import`",
                     path.display()
                 );
             };
@@ -39,6 +39,28 @@ pub fn read(path: &Path) -> Result<Trained> {
             Ok(Trained { net, weights, info })
         }
     }
+}
+
+/// A trained detector.
+pub struct TrainedDetector {
+    pub net: RetinaNet,
+    pub weights: Weights,
+    pub info: DetectorInfo,
+}
+
+/// Reads a detector's `.safetensors`, or `.onnx`.
+pub fn read_detector(path: &Path) -> Result<TrainedDetector> {
+    if path.extension().is_some_and(|ending| ending == "onnx") {
+        let (weights, net, info) = genas_export::detector_from_onnx(path)?;
+        return Ok(TrainedDetector { net, weights, info });
+    }
+    let (weights, about) = read_weights(path)?;
+    let Network::RetinaNet(net) = about.network else {
+        bail!("{} holds no detector; give the weights of `genas transfer coco --backbone`", path.display());
+    };
+    let info = serde_json::from_value(Value::Object(about.extra))
+        .with_context(|| format!("{}: its description", path.display()))?;
+    Ok(TrainedDetector { net, weights, info })
 }
 
 /// What stands beside the weights, with defaults where the writer left something out.

@@ -96,6 +96,37 @@ fn a_detector_is_trained_exported_and_measured() {
         }
     }
 
+    // In another form, and verified with the weights that it was trained to.
+    let folded = ["export", "--kind", "detector", "--run", "run", "--onnx", "raw.onnx", "--form", "raw"];
+    place.succeeds(&[&folded[..], &["--fold-bn", "--opset", "13"]].concat());
+    for args in [
+        &["verify", "run/coco/detector.onnx"][..],
+        &["verify", "raw.onnx", "--weights", "run/coco/final.safetensors"],
+    ] {
+        let error = place.succeeds(args)["max_abs_error"].as_f64().unwrap();
+        assert!(error < 1e-4, "{args:?}: {error}");
+    }
+    let again = place.succeeds(&["transfer", "coco", "--model", "raw.onnx", "--data", "shapes/coco"]);
+    assert!((again["ap"].as_f64().unwrap() - result["ap"].as_f64().unwrap()).abs() < 1e-4);
+    place.fails(
+        &["export", "--kind", "detector", "--weights", "raw.onnx", "--onnx", "a.onnx"],
+        1,
+        &["raw.onnx", "folded"],
+    );
+    place.succeeds(&[
+        "export",
+        "--kind",
+        "detector",
+        "--weights",
+        "run/coco/best.safetensors",
+        "--onnx",
+        "best.onnx",
+    ]);
+    let best = place.succeeds(&["transfer", "coco", "--model", "best.onnx", "--data", "shapes/coco"]);
+    let curve = table.lines().skip(1).map(|line| line.split(',').nth(3).unwrap().parse::<f64>().unwrap());
+    assert!((best["ap"].as_f64().unwrap() - curve.fold(0.0, f64::max)).abs() < 1e-6);
+    place.fails(&["export", "--run", "run", "--onnx", "a.onnx", "--form", "raw"], 1, &["--kind detector"]);
+
     // What is finished is exported and measured again, not trained again.
     let again = place.succeeds(&coco("run", &["--resume"]));
     assert_eq!(again["ap"], result["ap"]);

@@ -13,7 +13,7 @@ use crate::error::{ExportError, Result};
 use crate::export::{ExportReport, write_verified};
 use crate::graph::{OnnxGraph, Tensor, undeclared};
 use crate::import::weights_in;
-use crate::metadata::{json, model_metadata, precision_of, read_model};
+use crate::metadata::{DETECTOR, json, model_metadata, precision_of, read_model};
 use crate::options::{Dim, GraphOptions, Precision};
 use crate::proto::{DataType, ModelProto};
 use crate::sidecar::{self, sidecar_path};
@@ -148,6 +148,11 @@ pub fn detector_from_onnx(path: &Path) -> Result<(Weights, RetinaNet, DetectorIn
     let (net, info) = described(path, &model)?;
     let weights = weights_from(path, &model, &net)?;
     Ok((weights, net, info))
+}
+
+/// Whether a model's file says that it is a detector.
+pub fn is_detector(path: &Path) -> Result<bool> {
+    Ok(model_metadata(&read_model(path)?).get("kind").is_some_and(|kind| kind == DETECTOR))
 }
 
 /// Compares a detector's file of either form with burn: with the weights that it was written from, or else with

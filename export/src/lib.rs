@@ -36,7 +36,7 @@ mod verify;
 
 pub use calibrate::{Calibration, DEFAULT_PERCENTILE, FEWEST_IMAGES, Method, calibrate};
 pub use detector::{
-    Detection, DetectorForm, DetectorInfo, detector_from_onnx, detector_model, export_detector,
+    Detection, DetectorForm, DetectorInfo, detector_from_onnx, detector_model, export_detector, is_detector,
     verify_detector,
 };
 pub use error::{ExportError, Result};

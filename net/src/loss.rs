@@ -2,7 +2,7 @@
 
 use crate::extension::{self, FocalTargets, MapTargets};
 use burn::tensor::activation::{self, log_softmax};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData};
 use std::sync::Arc;
 
 /// Mean cross-entropy of logits `[n, classes, 1, 1]`, with label smoothing `s`: the target is
@@ -43,12 +43,18 @@ impl AnchorLabels {
 /// Sum of the focal losses (Lin et al. 2017, equation 5) of logits `[n, anchors * classes, h, w]`, the classes of an anchor
 /// side by side, over all anchors that are not ignored.
 pub fn sigmoid_focal_loss(logits: Tensor<4>, labels: &AnchorLabels, alpha: f64, gamma: f64) -> Tensor<1> {
+    let logits = single(logits);
     if extension::supported(&logits.device()) {
         let (classes, labels) = (labels.classes, labels.labels.clone());
         let targets = FocalTargets { labels, classes, alpha: alpha as f32, gamma: gamma as f32 };
         return extension::focal(logits, targets);
     }
     focal_by_burn(logits, labels, alpha, gamma)
+}
+
+/// In single precision: sums over all anchors need more than bfloat16's three digits.
+fn single(map: Tensor<4>) -> Tensor<4> {
+    if map.dtype() == DType::BF16 { map.cast(FloatDType::F32) } else { map }
 }
 
 /// [`sigmoid_focal_loss`] in burn's own operations.
@@ -77,6 +83,7 @@ fn focal_by_burn(logits: Tensor<4>, labels: &AnchorLabels, alpha: f64, gamma: f6
 /// `beta` 0 plain L1. `places` are positions in the map's values, row-major.
 pub fn smooth_l1_at(map: Tensor<4>, places: &[i64], targets: &[f32], beta: f64) -> Tensor<1> {
     assert_eq!(places.len(), targets.len(), "a target for each place");
+    let map = single(map);
     let (n, device) = (map.shape().num_elements(), map.device());
     // A map without objects still takes part, with a place that costs nothing: its gradient is zeros, not missing.
     let (places, targets, weight) =

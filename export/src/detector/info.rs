@@ -38,8 +38,8 @@ pub struct Detection {
     pub divisor: usize,
 }
 
-/// What a detector's receiver needs besides its graph.
-#[derive(Clone, Debug, PartialEq)]
+/// What a detector's receiver needs besides its graph. As JSON it stands beside trained weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DetectorInfo {
     /// Names of the classes, in the order of the logits.
     pub class_names: Vec<String>,

@@ -15,7 +15,7 @@ use genas_runtime::SessionOptions;
 use genas_space::Streams;
 use genas_train::directory::{file_fingerprint, fingerprint};
 use genas_train::settings::to_toml;
-use genas_train::{Fit, Observer};
+use genas_train::{Fit, Observer, TrainError};
 use serde::Serialize;
 
 use super::anchors::Anchors;
@@ -152,7 +152,7 @@ impl FineTuning<'_> {
             || Ok(Trainer::new(initial_weights(&net, &self.backbone.weights, &c.model, &streams)?)),
             |trainer| trainer.with_precision(c.solver.precision).with_freeze(freeze),
             |trainer, normalizer, rate, batch| steps.step(trainer, normalizer, rate, batch, &device),
-            |weights, _| self.measure(&net, weights, &info, &test).map(Some),
+            |weights, period| self.measure(&net, weights, &info, &test, period).map(Some),
         )?;
         if fitted.is_none() && !self.resume {
             return Err(TransferError::Request(format!(
@@ -163,22 +163,32 @@ impl FineTuning<'_> {
         self.export(&net, &weights, &info)
     }
 
-    /// Average precision of a detector in training, as its file would have it.
+    /// Average precision of a detector after a period, counted from 0, as its file would have it.
     fn measure(
         &self,
         net: &RetinaNet,
         weights: &Weights,
         info: &DetectorInfo,
         test: &Annotations,
+        period: usize,
     ) -> Result<BoxPrecision> {
         let options = GraphOptions { fold_bn: true, ..GraphOptions::any_size() };
         let bytes = detector_model(net, weights, info, DetectorForm::EndToEnd, &options)?;
         let open =
             |options: &SessionOptions| Detector::from_bytes("the detector in training", &bytes, options);
-        let watch = |_, _| {
+        let steps = ((period + 1) * self.config.solver.evaluate_every) as u64;
+        let watch = |done, total| {
+            let stands = format!("measuring AP: image {done}/{total}");
+            self.observer.advance(steps, &stands);
+            self.observer.dashboard(&[stands]);
             if self.observer.interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let found = detect_split(open, test, &self.data.join(TEST_SPLIT), &self.session, &watch)?;
+        let found = detect_split(open, test, &self.data.join(TEST_SPLIT), &self.session, &watch);
+        let found = found.map_err(|error| match error {
+            // The loop saves its state when this fails.
+            TransferError::Interrupted => TrainError::Interrupted.into(),
+            error => error,
+        })?;
         Ok(BoxPrecision::from(&evaluate(test, &found.detections)))
     }
 
@@ -226,16 +236,12 @@ impl FineTuning<'_> {
 
     /// What stands beside the weights.
     fn description(&self, info: &DetectorInfo) -> serde_json::Map<String, serde_json::Value> {
-        let facts = serde_json::json!({
-            "class_names": info.class_names,
-            "category_ids": info.category_ids,
-            "mean": info.mean,
-            "std": info.std,
-            "training_data": info.training_data,
-            "source_run": info.source_run,
-            "backbone": self.backbone.source,
-        });
-        facts.as_object().cloned().unwrap_or_default()
+        let mut facts = match serde_json::to_value(info) {
+            Ok(serde_json::Value::Object(facts)) => facts,
+            _ => serde_json::Map::new(),
+        };
+        facts.insert("backbone".to_owned(), self.backbone.source.clone().into());
+        facts
     }
 }
 
