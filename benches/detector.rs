@@ -29,6 +29,7 @@ fn main() -> Result<()> {
     let net = RetinaNet {
         backbone,
         relu_features: false,
+        batch_norm: false,
         channels: 256,
         head_convolutions: 4,
         anchors: 9,

@@ -3,7 +3,7 @@
 
 use crate::evalnet::EvalNet;
 use crate::interpreter::Interpreter;
-use crate::layer::Conv;
+use crate::layer::{BatchNorm, Conv};
 use crate::layout::Layout;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,10 @@ pub struct RetinaNet {
     pub backbone: EvalNet,
     /// Whether the backbone's maps are rectified first ([`EvalNet::backbone`]).
     pub relu_features: bool,
+    /// BatchNorm in pyramid and heads, each level its own. Detectron2 has none there by default; as its `FPN.NORM` and
+    /// `RETINANET.NORM`, but that scale and shift are each level's own too.
+    #[serde(default)]
+    pub batch_norm: bool,
     /// Channels of the pyramid and of the heads.
     pub channels: usize,
     /// Convolutions of each head before its last.
@@ -68,15 +72,17 @@ impl RetinaNet {
     pub fn forward<I: Interpreter>(&self, i: &mut I, x: &I::Value) -> [LevelMaps<I::Value>; 5] {
         let features = i.scope(Self::BACKBONE, |i| self.backbone.backbone(i, x, self.relu_features));
         let pyramid = i.scope("fpn", |i| self.pyramid(i, features));
-        i.scope("head", |i| pyramid.map(|map| self.head(i, &map)))
+        i.scope("head", |i| {
+            let mut levels = LEVELS.into_iter();
+            pyramid.map(|map| self.head(i, levels.next().unwrap_or_default(), &map))
+        })
     }
 
     fn pyramid<I: Interpreter>(&self, i: &mut I, [_, c3, c4, c5]: [I::Value; 4]) -> [I::Value; 5] {
         let [_, w3, w4, w5] = self.backbone.backbone_channels();
         let c = self.channels;
-        let square = |c_in: usize, stride: usize| Conv::dense(c_in, c, 3, stride, 1).with_bias();
-        let mut lateral = |name: &str, c_in: usize, x: &I::Value| {
-            i.scope(name, |i| i.conv("lateral", &Conv::pointwise(c_in, c).with_bias(), x))
+        let mut lateral = |level: &str, c_in: usize, x: &I::Value| {
+            i.scope(level, |i| self.layer(i, "lateral", &Conv::pointwise(c_in, c), None, x))
         };
         let [m3, m4, m5] =
             [lateral(LEVELS[0], w3, &c3), lateral(LEVELS[1], w4, &c4), lateral(LEVELS[2], w5, &c5)];
@@ -84,23 +90,27 @@ impl RetinaNet {
         let m4 = i.sum(&[m4, above]);
         let above = i.upsample(&m4);
         let m3 = i.sum(&[m3, above]);
-        let mut output = |name: &str, x: &I::Value| i.scope(name, |i| i.conv("output", &square(c, 1), x));
-        let [p3, p4, p5] = [output(LEVELS[0], &m3), output(LEVELS[1], &m4), output(LEVELS[2], &m5)];
-        let p6 = i.scope(LEVELS[3], |i| i.conv("output", &square(w5, 2), &c5));
+        let mut output = |level: &str, c_in: usize, stride: usize, x: &I::Value| {
+            i.scope(level, |i| self.layer(i, "output", &Conv::dense(c_in, c, 3, stride, 1), None, x))
+        };
+        let [p3, p4, p5] =
+            [output(LEVELS[0], c, 1, &m3), output(LEVELS[1], c, 1, &m4), output(LEVELS[2], c, 1, &m5)];
+        let p6 = output(LEVELS[3], w5, 2, &c5);
         let p7 = i.scope(LEVELS[4], |i| {
             let x = i.relu(&p6);
-            i.conv("output", &square(c, 2), &x)
+            self.layer(i, "output", &Conv::dense(c, c, 3, 2, 1), None, &x)
         });
         [p3, p4, p5, p6, p7]
     }
 
-    fn head<I: Interpreter>(&self, i: &mut I, map: &I::Value) -> LevelMaps<I::Value> {
+    fn head<I: Interpreter>(&self, i: &mut I, level: &str, map: &I::Value) -> LevelMaps<I::Value> {
         let c = self.channels;
         let mut tower = |name: &str, outputs: usize| {
             i.scope(name, |i| {
                 let mut x = map.clone();
                 for n in 0..self.head_convolutions {
-                    x = i.conv(&format!("conv{n}"), &Conv::dense(c, c, 3, 1, 1).with_bias(), &x);
+                    let conv = Conv::dense(c, c, 3, 1, 1);
+                    x = self.layer(i, &format!("conv{n}"), &conv, Some(level), &x);
                     x = i.relu(&x);
                 }
                 i.conv("output", &Conv::dense(c, outputs, 3, 1, 1).with_bias(), &x)
@@ -108,6 +118,28 @@ impl RetinaNet {
         };
         let logits = tower("classes", self.anchors * self.classes);
         LevelMaps { logits, deltas: tower("boxes", self.anchors * 4) }
+    }
+
+    /// A convolution with a bias, or with a BatchNorm behind it. Levels that share the convolution do not share the
+    /// BatchNorm, whose statistics differ between them.
+    fn layer<I: Interpreter>(
+        &self,
+        i: &mut I,
+        name: &str,
+        conv: &Conv,
+        level: Option<&str>,
+        x: &I::Value,
+    ) -> I::Value {
+        if !self.batch_norm {
+            return i.conv(name, &conv.with_bias(), x);
+        }
+        let x = i.conv(name, conv, x);
+        let bn = BatchNorm::new(conv.c_out);
+        let name = format!("{name}_bn");
+        match level {
+            Some(level) => i.scope(level, |i| i.batch_norm(&name, &bn, &x)),
+            None => i.batch_norm(&name, &bn, &x),
+        }
     }
 }
 
@@ -130,6 +162,7 @@ mod tests {
         RetinaNet {
             backbone,
             relu_features: false,
+            batch_norm: false,
             channels: 256,
             head_convolutions: 4,
             anchors: 9,
@@ -161,5 +194,9 @@ mod tests {
         let places: u64 = sizes.iter().map(|[h, w]| (h * w) as u64).sum();
         let per_place = (2 * 4 * 256 * 256 * 9 + (720 + 36) * 256 * 9) as u64;
         assert!(cost.macs > places * per_place);
+        // With BatchNorm there are scale and shift of each level for each convolution but the last, in place of a bias.
+        let normalized = RetinaNet { batch_norm: true, ..net }.layout();
+        let more = 2 * 4 * (5 * 2 - 1) * 256 + 8 * 256;
+        assert_eq!(normalized.n_parameters(), layout.n_parameters() + more);
     }
 }

@@ -18,7 +18,15 @@ fn net() -> RetinaNet {
     let genotype = random_candidate(&mut Streams::new(3).rng("cell", 0)).genotype();
     let kind = NetworkKind::ImageNet;
     let backbone = EvalNet { kind, genotype, channels: 8, layers: 5, classes: 1, auxiliary: false };
-    RetinaNet { backbone, relu_features: false, channels: 12, head_convolutions: 1, anchors: 3, classes: 4 }
+    RetinaNet {
+        backbone,
+        relu_features: false,
+        batch_norm: false,
+        channels: 12,
+        head_convolutions: 1,
+        anchors: 3,
+        classes: 4,
+    }
 }
 
 /// Random weights, with BatchNorm away from its initial state.

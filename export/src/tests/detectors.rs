@@ -19,7 +19,15 @@ const FORMS: [DetectorForm; 2] = [DetectorForm::Raw, DetectorForm::EndToEnd];
 
 fn detector(seed: u64) -> RetinaNet {
     let backbone = eval_net(NetworkKind::ImageNet, 3, seed);
-    RetinaNet { backbone, relu_features: false, channels: 8, head_convolutions: 2, anchors: 6, classes: 5 }
+    RetinaNet {
+        backbone,
+        relu_features: false,
+        batch_norm: false,
+        channels: 8,
+        head_convolutions: 2,
+        anchors: 6,
+        classes: 5,
+    }
 }
 
 /// Anchors of two scales and three shapes, as in training, and of no round numbers.

@@ -44,6 +44,9 @@ pub struct ModelConfig {
     pub head_std: f64,
     /// Rectify the backbone's features first. A cell's output is not rectified, its consumer's task.
     pub relu_features: bool,
+    /// BatchNorm in pyramid and heads, each level its own: for small networks that are trained from little, on batches
+    /// of several images. Detectron2 has none there by default.
+    pub batch_norm: bool,
     /// Keep the backbone's BatchNorm statistics, scale and shift as they are.
     pub freeze_batch_norm: bool,
     /// Keep the weights up to stride 4 as they are (FREEZE_AT 2): `stem0`.
@@ -58,6 +61,7 @@ impl Default for ModelConfig {
             prior: 0.01,
             head_std: 0.01,
             relu_features: false,
+            batch_norm: false,
             freeze_batch_norm: true,
             freeze_stem: true,
         }

@@ -28,6 +28,7 @@ fn network(anchors: &Anchors) -> RetinaNet {
     RetinaNet {
         backbone,
         relu_features: false,
+        batch_norm: false,
         channels: 16,
         head_convolutions: 1,
         anchors,

@@ -87,6 +87,7 @@ impl FineTuning<'_> {
         let net = RetinaNet {
             backbone: EvalNet { auxiliary: false, ..self.backbone.net.clone() },
             relu_features: model.relu_features,
+            batch_norm: model.batch_norm,
             channels: model.channels,
             head_convolutions: model.head_convolutions,
             anchors: self.config.anchors_per_cell(),

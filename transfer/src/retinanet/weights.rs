@@ -68,6 +68,7 @@ mod tests {
         let net = RetinaNet {
             backbone: backbone.clone(),
             relu_features: false,
+            batch_norm: false,
             channels: 64,
             head_convolutions: 1,
             anchors: 9,
