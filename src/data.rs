@@ -31,6 +31,7 @@ fn shapes(ctx: &Ctx, dir: &Path, scale: Scale) -> Result<()> {
             ("imagenet-v2", &paths.imagenet_v2),
             ("imagenet-a", &paths.imagenet_a),
             ("coco", &paths.coco),
+            ("cityscapes", &paths.cityscapes),
         ];
         fields(&pairs.map(|(name, path)| (name, path.display().to_string())))
     })

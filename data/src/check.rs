@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::coco::check_coco;
 use crate::decode::decode_file;
+use crate::segmentation::check_segmentation;
 use crate::{
     CifarFolder, DataError, Dataset, FolderIndex, ImageFolder, Kind, PhotoSource, ShardIndex, Split, open,
 };
@@ -50,6 +51,7 @@ pub fn check(dir: &Path) -> Result<CheckReport, DataError> {
         Dataset::Folder(folder) => check_folder(folder, &mut report),
         Dataset::Shards(dir) => check_shards(dir, &mut report),
         Dataset::Coco(dir) => check_coco(dir, &mut report),
+        Dataset::Segmentation(folder) => check_segmentation(folder, &mut report),
     }
     Ok(report)
 }

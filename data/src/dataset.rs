@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::folder::list;
+use crate::segmentation::SegmentationFolder;
 use crate::{CifarFolder, CifarKind, DataError, ImageFolder, ImageSet, ShardIndex};
 
 /// The images to train on, or those to measure with.
@@ -41,6 +42,10 @@ pub enum Kind {
     Shards,
     /// COCO: boxes on photos.
     Coco,
+    /// Cityscapes: a label for each pixel, in its folders.
+    Cityscapes,
+    /// Folders of images and folders of their labels.
+    Segmentation,
 }
 
 impl fmt::Display for Kind {
@@ -51,6 +56,8 @@ impl fmt::Display for Kind {
             Self::ImageFolder => "ImageFolder",
             Self::Shards => "tar shards",
             Self::Coco => "COCO",
+            Self::Cityscapes => "Cityscapes",
+            Self::Segmentation => "segmentation",
         })
     }
 }
@@ -66,6 +73,8 @@ pub enum Dataset {
     Shards(PathBuf),
     /// The folder of annotations and images, read by [`crate::coco`].
     Coco(PathBuf),
+    /// Images with a label for each pixel, read by [`crate::segmentation`].
+    Segmentation(SegmentationFolder),
 }
 
 impl Dataset {
@@ -77,6 +86,7 @@ impl Dataset {
             Self::Folder(_) => Kind::ImageFolder,
             Self::Shards(_) => Kind::Shards,
             Self::Coco(_) => Kind::Coco,
+            Self::Segmentation(folder) => folder.kind(),
         }
     }
 
@@ -87,6 +97,7 @@ impl Dataset {
             Self::Folder(folder) => Ok(folder.index(split)?.classes),
             Self::Shards(dir) => Ok(ShardIndex::new(dir, split)?.classes),
             Self::Coco(dir) => Err(boxes(dir)),
+            Self::Segmentation(folder) => Err(label_maps(folder)),
         }
     }
 
@@ -112,6 +123,7 @@ impl Dataset {
                 "use a recipe with [retrain.photos], such as imagenet or fine-tune, or unpack them into class folders",
             )),
             Self::Coco(dir) => Err(boxes(dir)),
+            Self::Segmentation(folder) => Err(label_maps(folder)),
         }
     }
 }
@@ -122,6 +134,18 @@ pub(crate) fn boxes(dir: &Path) -> DataError {
         dir,
         "this is COCO, whose images have boxes and not one class each",
         "give CIFAR or class folders here; `genas transfer coco` and `genas data check` take COCO",
+    )
+}
+
+/// As [`boxes`], of images with a label for each pixel.
+pub(crate) fn label_maps(folder: &SegmentationFolder) -> DataError {
+    DataError::broken(
+        &folder.dir,
+        format!(
+            "this is a {} set, whose images have a label for each pixel and not one class each",
+            folder.kind()
+        ),
+        "give CIFAR or class folders here; `genas transfer cityscapes` and `genas data check` take it",
     )
 }
 
@@ -136,6 +160,10 @@ pub fn open(dir: &Path) -> Result<Dataset, DataError> {
     // Before class folders, which train2017 and val2017 look like.
     if !crate::coco::splits(dir).is_empty() {
         return Ok(Dataset::Coco(dir.to_owned()));
+    }
+    // Also before them: SPLIT and SPLITannot, images and labels.
+    if let Some(folder) = SegmentationFolder::find(dir) {
+        return Ok(Dataset::Segmentation(folder));
     }
     for split in [Split::Train, Split::Test] {
         if !ShardIndex::find(dir, split)?.is_empty() {
@@ -164,6 +192,7 @@ fn describe(dir: &Path) -> Result<String, DataError> {
         inner.is_dir()
             && (CifarFolder::find(&inner).is_some()
                 || ImageFolder::find(&inner).is_some()
+                || SegmentationFolder::find(&inner).is_some()
                 || !crate::coco::splits(&inner).is_empty())
     }) {
         return Ok(format!(

@@ -8,7 +8,9 @@ pub const LAYOUTS: &str = "CIFAR-10 binary (data_batch_1.bin .. data_batch_5.bin
      CIFAR-100 binary (train.bin, test.bin), \
      ImageFolder (train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg directly; jpg, jpeg, png), \
      tar shards (train*.tar and val*.tar with NAME.jpg and NAME.cls), \
-     COCO (annotations/instances_val2017.json and val2017/*.jpg)";
+     COCO (annotations/instances_val2017.json and val2017/*.jpg), \
+     Cityscapes (leftImg8bit/val/CITY/*.png and gtFine/val/CITY/*_labelIds.png), \
+     images and labels (train/*.jpg and trainannot/*.png, or images/train/*.jpg and labels/train/*.png)";
 
 /// What can go wrong with a data set.
 #[derive(Debug, thiserror::Error)]

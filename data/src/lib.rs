@@ -25,6 +25,7 @@ mod photo_loader;
 mod photo_source;
 mod picture;
 mod prefetch;
+pub mod segmentation;
 pub mod shapes;
 mod shards;
 mod split;

@@ -13,7 +13,7 @@ mod crop;
 mod hue;
 mod jitter;
 mod lighting;
-mod opencv;
+pub(crate) mod opencv;
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::decode::decode;
+use crate::segmentation::SegmentationFolder;
 use crate::{DataError, FolderIndex, ImageFolder, Picture, ShardIndex, Split};
 
 /// The photos of one split.
@@ -24,6 +25,9 @@ impl PhotoSource {
         // Its folders of images would pass for classes.
         if !crate::coco::splits(dir).is_empty() {
             return Err(crate::dataset::boxes(dir));
+        }
+        if let Some(folder) = SegmentationFolder::find(dir) {
+            return Err(crate::dataset::label_maps(&folder));
         }
         if !ShardIndex::find(dir, split)?.is_empty() {
             return Ok(Self::Shards(ShardIndex::new(dir, split)?));

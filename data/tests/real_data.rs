@@ -2,7 +2,12 @@
 
 use std::path::PathBuf;
 
-use genas_data::{Dataset, EvalSource, EvalTransform, Kind, Normalization, Split, open};
+use genas_data::segmentation::{
+    ClassTable, IGNORED, LabelMap, SegmentationDataConfig, SegmentationFolder, SegmentationTest,
+    SegmentationTrainSet,
+};
+use genas_data::{Dataset, EvalSource, EvalTransform, Kind, Normalization, Split, check, open};
+use genas_space::Streams;
 
 /// The folder of a real data set, or a line that says why the test is passed over.
 fn shared(name: &str) -> Option<PathBuf> {
@@ -60,4 +65,91 @@ fn cifar10_has_its_published_size() {
         }
         Err(_) => eprintln!("skipped: {} is not in the binary layout", dir.display()),
     }
+}
+
+#[test]
+fn camvid_is_paired_read_and_trained_on() {
+    let Some(dir) = shared("camvid") else { return };
+    let report = check(&dir).unwrap();
+    // Without a class table: 11 classes and void.
+    assert_eq!((report.kind, report.n_images, report.n_classes), (Kind::Segmentation, 240, 12));
+    assert_eq!(report.bad, []);
+    let folder = SegmentationFolder::find(&dir).unwrap();
+    assert_eq!(folder.splits(), ["train", "val", "test"]);
+    assert_eq!(["train", "val", "test"].map(|split| folder.pairs(split).unwrap().len()), [120, 40, 80]);
+    assert!(folder.classes().unwrap_err().to_string().contains("camvid"));
+
+    let classes = ClassTable::camvid();
+    let config = SegmentationDataConfig {
+        scale_width: 480,
+        scale_height: 360,
+        crop_height: 180,
+        crop_width: 240,
+        ..SegmentationDataConfig::default()
+    };
+    let open = |classes| {
+        let streams = Streams::new(1);
+        SegmentationTrainSet::open(
+            &folder,
+            "train",
+            classes,
+            config.clone(),
+            &Normalization::IMAGENET,
+            streams,
+        )
+    };
+    let set = open(classes.clone()).unwrap();
+    let pixels = set.pixels_of_classes().unwrap();
+    assert!(pixels.len() == 11 && pixels.iter().all(|&n| n > 10_000), "{pixels:?}");
+    let batch = set.batch(0, &set.order(4).batch()).unwrap();
+    assert_eq!((batch.n, batch.height, batch.width, batch.images.len()), (4, 180, 240, 4 * 3 * 180 * 240));
+    assert!(batch.labels.iter().all(|id| (0..11).contains(id) || *id == 255));
+    assert!(batch.labelled() > batch.labels.len() / 3, "{}", batch.labelled());
+    let error = open(ClassTable::cityscapes()).unwrap().batch(0, &[0]);
+    assert!(error.is_ok(), "0 to 11 are Cityscapes' ids too");
+    let few = ClassTable::new(classes.classes()[..3].to_vec(), vec![11]).unwrap();
+    let error = open(few).unwrap().batch(0, &[0]).unwrap_err().to_string();
+    assert!(
+        error.contains("trainannot") && error.contains("value ") && error.contains("classes.toml"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_real_cityscapes_frame_is_mapped_as_officially() {
+    let Some(dir) = shared("cityscapes-sample") else { return };
+    let report = check(&dir).unwrap();
+    assert_eq!((report.kind, report.n_images, report.n_classes), (Kind::Cityscapes, 1, 19));
+    assert_eq!(report.bad, []);
+    let folder = SegmentationFolder::find(&dir).unwrap();
+    let pairs = folder.pairs("val").unwrap();
+    assert_eq!(pairs[0].name, "frankfurt_000000_000294");
+    let classes = folder.classes().unwrap();
+    let labels = pairs[0].train_ids(&classes).unwrap();
+    // The same frame's official train ids.
+    let official = dir.join("gtFine/frankfurt_000000_000294_gtFine_labelTrainIds.png");
+    assert_eq!(labels, LabelMap::read(&official).unwrap());
+    assert!(labels.labels.contains(&IGNORED));
+    let picture = pairs[0].picture(&labels).unwrap();
+    let input = SegmentationTest::new(&Normalization::IMAGENET).apply(&picture).unwrap();
+    assert_eq!((input.size, input.values.len()), ([256, 128], 3 * 256 * 128));
+
+    // The table of helpers/labels.py: name, id, train id, ..., r, g, b.
+    let table = std::fs::read_to_string(dir.join("labels.tsv")).unwrap();
+    let mut found = 0;
+    for line in table.lines().skip(1) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let number = |n: usize| fields[n].parse::<i32>().unwrap();
+        // -1 is 255 in a byte, and ignored.
+        let (id, train_id) = (number(1) as u8, if number(2) < 0 { IGNORED } else { number(2) as u8 });
+        assert_eq!(classes.train_ids(vec![id], &dir).unwrap(), [train_id], "{line}");
+        if train_id == IGNORED {
+            continue;
+        }
+        let class = &classes.classes()[usize::from(train_id)];
+        let color = [7, 8, 9].map(|n| number(n) as u8);
+        assert_eq!((class.name.as_str(), &class.labels[..], class.color), (fields[0], &[id][..], color));
+        found += 1;
+    }
+    assert_eq!(found, 19);
 }

@@ -1,6 +1,7 @@
 //! Where a training's batches come from.
 
 use genas_data::coco::{CocoLoader, DetectionBatch};
+use genas_data::segmentation::{SegmentationBatch, SegmentationLoader};
 use genas_data::{Batch, DataError, PhotoLoader, TrainLoader};
 
 /// The images of a step, with whatever is to be learned of them.
@@ -16,6 +17,12 @@ impl Images for Batch {
 }
 
 impl Images for DetectionBatch {
+    fn n(&self) -> usize {
+        self.n
+    }
+}
+
+impl Images for SegmentationBatch {
     fn n(&self) -> usize {
         self.n
     }
@@ -95,6 +102,26 @@ impl Batches for CocoLoader {
         epoch: u64,
         skip: usize,
     ) -> Box<dyn Iterator<Item = Result<DetectionBatch, DataError>> + '_> {
+        Box::new(self.period(epoch, skip))
+    }
+}
+
+impl Batches for SegmentationLoader {
+    type Batch = SegmentationBatch;
+
+    fn n_batches(&self) -> usize {
+        SegmentationLoader::n_batches(self)
+    }
+
+    fn n_images(&self) -> usize {
+        SegmentationLoader::n_images(self)
+    }
+
+    fn epoch(
+        &self,
+        epoch: u64,
+        skip: usize,
+    ) -> Box<dyn Iterator<Item = Result<SegmentationBatch, DataError>> + '_> {
         Box::new(self.period(epoch, skip))
     }
 }

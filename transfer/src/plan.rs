@@ -165,6 +165,7 @@ fn of_kind(data: &Path, set: EvalSet, wanted: Kind) -> Result<Dataset> {
         Kind::ImageFolder => "or --set folder",
         Kind::Shards => "such as the shards unpacked into class folders",
         Kind::Coco => "or evaluate a detector with `genas transfer coco`",
+        Kind::Cityscapes | Kind::Segmentation => "or evaluate a segmenter with `genas transfer cityscapes`",
     };
     refuse(format!("{}: this is {found}, not {set}; give other data, {fits}", data.display()))
 }

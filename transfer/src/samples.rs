@@ -68,6 +68,14 @@ impl Samples {
                 );
                 return Err(TransferError::Request(problem));
             }
+            Dataset::Segmentation(folder) => {
+                let problem = format!(
+                    "{}: this is a {} set; calibrate with one of its folders of images",
+                    folder.dir.display(),
+                    folder.kind()
+                );
+                return Err(TransferError::Request(problem));
+            }
             Dataset::Shards(dir) => {
                 let problem = format!(
                     "{}: calibration does not read tar shards; unpack some of them into class folders",

@@ -31,7 +31,7 @@ impl CocoImage {
 
 /// Writes an image of `width` as normalised planes of `to` (width and height), which are at least as large; what it
 /// does not cover keeps its value.
-pub(super) fn write_planes(
+pub(crate) fn write_planes(
     rgb: &[u8],
     width: usize,
     tables: &[[f32; 256]; 3],

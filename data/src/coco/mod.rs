@@ -14,6 +14,7 @@ mod transform;
 
 pub use annotations::{Annotations, BoxProblem, CocoClass, CocoImage, CocoObject, annotations_file, splits};
 pub(crate) use check::check_coco;
+pub(crate) use image::write_planes;
 pub use image::{DetectionTest, DetectorInput};
 pub use loader::CocoLoader;
 pub use order::BatchOrder;

@@ -3,7 +3,7 @@
 //! Coefficients have 11 bits, rows are kept as 32-bit integers, and a pair of them is added with 16 bits less and
 //! rounded. Where OpenCV takes another path (SIMD, or averaging at exactly half the size), its bytes may differ by 1.
 
-use crate::Picture;
+use crate::{Picture, Window};
 
 const ONE: f32 = 2048.0;
 
@@ -40,18 +40,39 @@ pub(super) fn resize(
     height: usize,
 ) -> Picture {
     let (columns, rows) = (taps(from_width, width), taps(from_height, height));
+    let source = |y: usize| &picture.rgb[3 * ((top + y) * picture.width + left)..][..3 * from_width];
+    resample(source, &columns, &rows)
+}
+
+/// A window of what a picture of size `from` is after resizing to `to` (width and height each). Only what the window
+/// is made of is looked at: `picture` may have fewer rows than `from` says, but for [`rows_needed`].
+pub(crate) fn resized_window(picture: &Picture, from: [usize; 2], to: [usize; 2], window: Window) -> Picture {
+    let (columns, rows) = (taps(from[0], to[0]), taps(from[1], to[1]));
+    let columns = &columns[window.left as usize..][..window.width];
+    let rows = &rows[window.top as usize..][..window.height];
+    resample(|y| &picture.rgb[3 * y * from[0]..][..3 * from[0]], columns, rows)
+}
+
+/// How many of the first rows a window is made of.
+pub(crate) fn rows_needed(from: [usize; 2], to: [usize; 2], window: Window) -> usize {
+    let last = window.top as usize + window.height.max(1) - 1;
+    taps(from[1], to[1]).get(last).map_or(from[1], |taps| taps.at[1] + 1)
+}
+
+/// Rows of `source` made of `columns` and `rows`.
+fn resample<'a>(source: impl Fn(usize) -> &'a [u8], columns: &[Taps], rows: &[Taps]) -> Picture {
+    let (width, height) = (columns.len(), rows.len());
     let mut rgb = vec![0; 3 * width * height];
     // The last two rows that were stretched, and which they were.
     let mut kept = [(usize::MAX, vec![0i32; 3 * width]), (usize::MAX, vec![0i32; 3 * width])];
-    for (out, row) in rgb.chunks_exact_mut(3 * width).zip(&rows) {
+    for (out, row) in rgb.chunks_exact_mut(3 * width).zip(rows) {
         let [first, second] = row.at;
         if kept[1].0 == first {
             kept.swap(0, 1);
         }
         for (slot, want) in kept.iter_mut().zip([first, second]) {
             if slot.0 != want {
-                let source = &picture.rgb[3 * ((top + want) * picture.width + left)..][..3 * from_width];
-                stretch(source, &columns, &mut slot.1);
+                stretch(source(want), columns, &mut slot.1);
                 slot.0 = want;
             }
         }

@@ -5,6 +5,7 @@
 //! shows; its pixels, and the boxes and masks of its objects, all follow from it. Every scene comes
 //! from its own random stream: the files depend on the seed and the scale only.
 
+mod cityscapes;
 mod coco;
 mod geometry;
 mod options;

@@ -80,4 +80,9 @@ impl SceneOptions {
             ..Self::standard()
         }
     }
+
+    /// Wide pictures for segmentation: objects that cover about a third, and strokes in front of some.
+    pub fn street() -> Self {
+        Self { aspect: 2.0, objects: (3, 9), radius: (0.1, 0.34), ..Self::several() }
+    }
 }

@@ -46,6 +46,15 @@ impl Scale {
             Self::Full => (4_000, 500),
         }
     }
+
+    /// Cityscapes frames: train and val.
+    pub(super) fn cityscapes(self) -> (usize, usize) {
+        match self {
+            Self::Tiny => (24, 8),
+            Self::Small => (240, 60),
+            Self::Full => (2_400, 400),
+        }
+    }
 }
 
 impl fmt::Display for Scale {

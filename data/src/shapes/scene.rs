@@ -156,6 +156,17 @@ pub struct Stroke {
     pub color: Color,
 }
 
+impl Stroke {
+    /// Whether it covers a point of the scene.
+    pub fn contains(&self, p: Point) -> bool {
+        let along = [self.to[0] - self.from[0], self.to[1] - self.from[1]];
+        let from = [p[0] - self.from[0], p[1] - self.from[1]];
+        let length2 = (along[0].powi(2) + along[1].powi(2)).max(1e-9);
+        let t = ((from[0] * along[0] + from[1] * along[1]) / length2).clamp(0.0, 1.0);
+        (from[0] - t * along[0]).hypot(from[1] - t * along[1]) < self.width / 2.0
+    }
+}
+
 /// Light that falls on everything.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lighting {

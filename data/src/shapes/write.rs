@@ -1,4 +1,4 @@
-//! Writing the `shapes` set in the layouts of CIFAR-10, ImageFolder, ImageNet-V2, ImageNet-A and COCO.
+//! Writing the `shapes` set in the layouts of CIFAR-10, ImageFolder, ImageNet-V2, ImageNet-A, COCO and Cityscapes.
 
 use std::fs;
 use std::io::{Cursor, Write};
@@ -11,12 +11,14 @@ use image::{ExtendedColorType, ImageEncoder};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::cityscapes::{Frame, classes, frames};
 use super::coco::CocoSplit;
 use super::{Scale, Scene, SceneOptions, Shape, render};
+use crate::segmentation::CLASSES_FILE;
 use crate::{DataError, Picture};
 
 /// Goes up when the same seed gives other files.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Images between two calls of `progress`.
 pub(super) const STEP: usize = 500;
 const CIFAR_SIDE: usize = 32;
@@ -37,6 +39,8 @@ pub struct ShapesPaths {
     pub imagenet_a: PathBuf,
     /// Photos with several objects: `train2017`, `val2017` and `annotations`.
     pub coco: PathBuf,
+    /// Wide photos with a label for each pixel: `leftImg8bit`, `gtFine` and `classes.toml`.
+    pub cityscapes: PathBuf,
 }
 
 impl ShapesPaths {
@@ -47,6 +51,7 @@ impl ShapesPaths {
             imagenet_v2: dir.join("imagenet-v2"),
             imagenet_a: dir.join("imagenet-a"),
             coco: dir.join("coco"),
+            cityscapes: dir.join("cityscapes"),
         }
     }
 }
@@ -108,7 +113,8 @@ fn holds(dir: &Path, wanted: &Manifest) -> Result<bool, DataError> {
         })?;
         if found == *wanted {
             let paths = ShapesPaths::in_dir(dir);
-            for part in [paths.imagefolder, paths.cifar10, paths.imagenet_v2, paths.imagenet_a, paths.coco] {
+            let ShapesPaths { imagefolder, cifar10, imagenet_v2, imagenet_a, coco, cityscapes } = paths;
+            for part in [imagefolder, cifar10, imagenet_v2, imagenet_a, coco, cityscapes] {
                 if !part.is_dir() {
                     return Err(DataError::broken(
                         &part,
@@ -158,7 +164,9 @@ struct Files {
     binaries: Vec<Binary>,
     photos: Vec<Photo>,
     coco: [CocoSplit; 2],
+    frames: Vec<Frame>,
     names: PathBuf,
+    classes: PathBuf,
 }
 
 /// One CIFAR file: images `first..first + n` of a stream.
@@ -227,13 +235,21 @@ impl Files {
             split("train2017", "shapes/coco/train", train, 1),
             split("val2017", "shapes/coco/val", val, 100_001),
         ];
-        Self { binaries, photos, coco, names: paths.cifar10.join("batches.meta.txt") }
+        Self {
+            binaries,
+            photos,
+            coco,
+            frames: frames(&paths.cityscapes, scale),
+            names: paths.cifar10.join("batches.meta.txt"),
+            classes: paths.cityscapes.join(CLASSES_FILE),
+        }
     }
 
     fn write(&self, streams: &Streams, progress: &dyn Fn(usize, usize)) -> Result<(), DataError> {
         let total = self.photos.len()
             + self.binaries.iter().map(|b| b.n).sum::<usize>()
-            + self.coco.iter().map(|split| split.n).sum::<usize>();
+            + self.coco.iter().map(|split| split.n).sum::<usize>()
+            + self.frames.len();
         let mut done = 0;
         progress(done, total);
         let mut advance = |n| {
@@ -245,6 +261,7 @@ impl Files {
             .iter()
             .map(|b| &b.path)
             .chain(self.photos.iter().map(|p| &p.path))
+            .chain(self.frames.iter().flat_map(|f| [&f.image, &f.labels]))
             .filter_map(|path| path.parent())
             .collect();
         for pair in folders.chunk_by(|a, b| a == b) {
@@ -270,6 +287,11 @@ impl Files {
         for split in &self.coco {
             split.create_folders()?;
             split.write(streams, &mut advance)?;
+        }
+        write_file(&self.classes, classes().to_toml().as_bytes())?;
+        for frames in self.frames.chunks(STEP) {
+            frames.par_iter().try_for_each(|frame| frame.write(streams))?;
+            advance(frames.len());
         }
         Ok(())
     }
@@ -332,7 +354,7 @@ mod tests {
         let dir = tmp.path().join("deep/shapes");
         let last = Cell::new((0, 0));
         let paths = write_shapes(&dir, Scale::Tiny, 3, &|done, total| last.set((done, total))).unwrap();
-        assert_eq!(last.get(), (1780, 1780));
+        assert_eq!(last.get(), (1812, 1812));
         assert_eq!(fs::read_dir(dir.parent().unwrap()).unwrap().count(), 1, "nothing unfinished is left");
 
         let report = check(&paths.cifar10).unwrap();
@@ -364,6 +386,15 @@ mod tests {
         }
         assert!(kinds[0] >= 10 && kinds.iter().all(|&n| n > 3), "crowds, empty, small, large: {kinds:?}");
 
+        let street = check(&paths.cityscapes).unwrap();
+        assert_eq!((street.kind, street.n_images, street.n_classes), (Kind::Cityscapes, 32, 11));
+        assert_eq!(street.bad, []);
+        // The official table takes it too.
+        fs::rename(paths.cityscapes.join("classes.toml"), tmp.path().join("classes.toml")).unwrap();
+        let official = check(&paths.cityscapes).unwrap();
+        assert_eq!((official.n_images, official.n_classes, official.bad.len()), (32, 19, 0));
+        fs::rename(tmp.path().join("classes.toml"), paths.cityscapes.join("classes.toml")).unwrap();
+
         // The same set again: nothing is written. Another one: refused.
         write_shapes(&dir, Scale::Tiny, 3, &|_, _| panic!("written again")).unwrap();
         let e = write_shapes(&dir, Scale::Tiny, 4, &|_, _| ()).unwrap_err().to_string();
@@ -380,6 +411,9 @@ mod tests {
             "imagenet-a/arrow/00009.png",
             "coco/annotations/instances_train2017.json",
             "coco/val2017/000000100020.jpg",
+            "cityscapes/classes.toml",
+            "cityscapes/leftImg8bit/val/poolhill/poolhill_000000_000019_leftImg8bit.png",
+            "cityscapes/gtFine/train/ashford/ashford_000000_000019_gtFine_labelIds.png",
             "manifest.json",
         ] {
             assert_eq!(fs::read(dir.join(file)).unwrap(), fs::read(again.join(file)).unwrap(), "{file}");
