@@ -34,15 +34,11 @@ pub struct SegmentationClass {
 pub struct ClassTable {
     classes: Vec<SegmentationClass>,
     ignore: Vec<u8>,
-    train_ids: Box<[TrainId; 256]>,
+    train_ids: TrainIds,
 }
 
-/// What a value in a label file means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TrainId {
-    Is(u8),
-    Unknown,
-}
+/// The train id of every value that a label file may hold; of others none.
+type TrainIds = Box<[Option<u8>; 256]>;
 
 /// The form of `classes.toml`.
 #[derive(Serialize, Deserialize)]
@@ -122,6 +118,25 @@ impl ClassTable {
         }
     }
 
+    /// What a user names: a built-in table, or a file.
+    ///
+    /// # Errors
+    ///
+    /// If it is neither, or the file makes no table.
+    pub fn given(choice: &str) -> Result<Self, DataError> {
+        match Self::named(choice) {
+            Some(table) => Ok(table),
+            None if Path::new(choice).is_file() => Self::read(Path::new(choice)),
+            None => Err(DataError::request(
+                format!("there is no class table {choice}"),
+                format!(
+                    "give a file such as {CLASSES_FILE}, or a built-in one: {}",
+                    Self::BUILT_IN.join(", ")
+                ),
+            )),
+        }
+    }
+
     fn built_in(classes: &[(&str, u8, [u8; 3])], ignore: Vec<u8>) -> Self {
         let class = |&(name, label, color): &_| SegmentationClass {
             name: str::to_owned(name),
@@ -193,8 +208,8 @@ impl ClassTable {
         let mut unknown = None;
         for value in &mut values {
             match self.train_ids[usize::from(*value)] {
-                TrainId::Is(id) => *value = id,
-                TrainId::Unknown => unknown = unknown.or(Some(*value)),
+                Some(id) => *value = id,
+                None => unknown = unknown.or(Some(*value)),
             }
         }
         let Some(value) = unknown else { return Ok(values) };
@@ -225,11 +240,11 @@ impl ClassTable {
 }
 
 /// The train id of every value of a byte.
-fn train_ids(classes: &[SegmentationClass], ignore: &[u8]) -> Result<Box<[TrainId; 256]>, String> {
+fn train_ids(classes: &[SegmentationClass], ignore: &[u8]) -> Result<TrainIds, String> {
     if classes.is_empty() || classes.len() > usize::from(IGNORED) {
         return Err(format!("{} classes; give 1 to {IGNORED}", classes.len()));
     }
-    let mut table = Box::new([TrainId::Unknown; 256]);
+    let mut table = Box::new([None; 256]);
     let mut names: Vec<&str> = Vec::new();
     for (id, SegmentationClass { name, labels, .. }) in classes.iter().enumerate() {
         if name.is_empty() || names.contains(&name.as_str()) {
@@ -241,21 +256,21 @@ fn train_ids(classes: &[SegmentationClass], ignore: &[u8]) -> Result<Box<[TrainI
         }
         for &value in labels {
             let place = &mut table[usize::from(value)];
-            if let TrainId::Is(other) = place {
+            if let Some(other) = place {
                 let other = &classes[usize::from(*other)].name;
                 return Err(format!("label {value} stands in {other:?} and in {name:?}"));
             }
-            *place = TrainId::Is(id as u8);
+            *place = Some(id as u8);
         }
     }
     for &value in ignore {
         let place = &mut table[usize::from(value)];
-        if let TrainId::Is(other) = place
+        if let Some(other) = place
             && let Some(class) = classes.get(usize::from(*other))
         {
             return Err(format!("label {value} stands in {:?} and in `ignore`", class.name));
         }
-        *place = TrainId::Is(IGNORED);
+        *place = Some(IGNORED);
     }
     Ok(table)
 }
@@ -320,7 +335,10 @@ mod tests {
         assert_eq!(table.train_ids(vec![4, 255, 3], &path).unwrap(), [0, 255, 0]);
         fs::write(&path, table.to_toml()).unwrap();
         assert_eq!(ClassTable::read(&path).unwrap(), table);
-        assert_eq!(ClassTable::named("ade20k"), None);
+        assert_eq!(ClassTable::given(path.to_str().unwrap()).unwrap(), table);
+        assert_eq!(ClassTable::given("camvid").unwrap(), ClassTable::camvid());
+        let e = ClassTable::given("ade20k").unwrap_err().to_string();
+        assert!(e.contains("ade20k") && e.contains("cityscapes, camvid"), "{e}");
     }
 
     #[test]
