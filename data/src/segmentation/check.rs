@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::{ClassTable, LabelMap, SegmentationFolder, SegmentationPair};
 use crate::DataError;
 use crate::check::{BadFile, CheckReport};
+use crate::decode::decode_file;
 
 /// Every split that has images and labels. Without a class table, which a folder pair needs for training only, the
 /// values in label files are not judged, and as many classes are reported as there are values.
@@ -31,29 +32,33 @@ pub(crate) fn check_segmentation(folder: &SegmentationFolder, report: &mut Check
         };
         report.bad.extend(problems.into_iter().map(BadFile::from));
         let read: Vec<_> = pairs.par_iter().map(|pair| check_pair(pair, classes.as_ref())).collect();
-        for result in read {
-            match result {
-                Ok(found) => {
-                    report.n_images += 1;
-                    values.extend(found);
-                }
-                Err(error) => report.bad.push(error.into()),
-            }
+        for (labels, problems) in read {
+            report.n_images += usize::from(problems.is_empty());
+            report.bad.extend(problems.into_iter().map(BadFile::from));
+            values.extend(labels);
         }
     }
     report.n_classes = classes.map_or(values.len(), |classes| classes.len());
 }
 
-/// The labels of a pair that can be read.
-fn check_pair(pair: &SegmentationPair, classes: Option<&ClassTable>) -> Result<BTreeSet<u8>, DataError> {
+/// The labels of a pair, and what is wrong with either file.
+fn check_pair(pair: &SegmentationPair, classes: Option<&ClassTable>) -> (BTreeSet<u8>, Vec<DataError>) {
     let labels = match classes {
-        Some(classes) => pair.train_ids(classes)?,
-        None => LabelMap::read(&pair.labels)?,
+        Some(classes) => pair.train_ids(classes),
+        None => LabelMap::read(&pair.labels),
     };
-    pair.picture(&labels)?;
-    let mut seen = [false; 256];
-    labels.labels.iter().for_each(|&label| seen[usize::from(label)] = true);
-    Ok((0..=255).filter(|&label| seen[usize::from(label)]).collect())
+    match labels {
+        Ok(labels) => {
+            let mut seen = [false; 256];
+            labels.labels.iter().for_each(|&label| seen[usize::from(label)] = true);
+            let seen = (0..=255).filter(|&label| seen[usize::from(label)]).collect();
+            (seen, pair.picture(&labels).err().into_iter().collect())
+        }
+        // Broken labels do not hide a broken image.
+        Err(error) => {
+            (BTreeSet::new(), [Some(error), decode_file(&pair.image).err()].into_iter().flatten().collect())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +91,7 @@ mod tests {
         let wants = [
             ("train/2.png", "no label file"),
             ("train/0.png", "not a JPEG"),
+            ("trainannot/0.png", "value 9"),
             ("trainannot/1.png", "RGB of 8 bits"),
             ("trainannot/3.png", "value 9"),
             ("valannot/0.png", "value 9"),

@@ -1,7 +1,6 @@
 //! Reading a pair: the image beside its labels, and no more of it than is needed.
 
 use std::fs;
-use std::path::Path;
 
 use image::ImageFormat;
 use png::{BitDepth, ColorType, Decoder};
@@ -40,15 +39,12 @@ impl SegmentationPair {
     pub(super) fn first_rows(&self, labels: &LabelMap, rows: usize) -> Result<Picture, DataError> {
         let path = &self.image;
         let bytes = fs::read(path).map_err(DataError::io("read", path))?;
-        let mut size = [0; 2];
-        let picture = match png_rows(&bytes, rows, &mut size) {
-            Some(rows) => rows.map_err(|reason| DataError::decode(path, reason))?,
-            None => {
-                let picture = decode(&bytes).map_err(|reason| DataError::decode(path, reason))?;
-                size = [picture.width, picture.height];
-                picture
-            }
-        };
+        let read = png_rows(&bytes, rows).unwrap_or_else(|| {
+            let picture = decode(&bytes)?;
+            let size = [picture.width, picture.height];
+            Ok((picture, size))
+        });
+        let (picture, size) = read.map_err(|reason| DataError::decode(path, reason))?;
         if size != [labels.width, labels.height] {
             return Err(self.sizes_differ(size, labels));
         }
@@ -62,31 +58,25 @@ impl SegmentationPair {
                 "the labels are {} x {} pixels, but the image {} is {width} x {height}",
                 labels.width,
                 labels.height,
-                shown(&self.image)
+                self.image.display()
             ),
             "give labels of the image's size",
         )
     }
 }
 
-fn shown(path: &Path) -> String {
-    path.display().to_string()
-}
-
-/// The first rows of a PNG whose rows are RGB bytes one after the other; `None` of other files. `size` becomes that of
-/// the whole picture. What follows the rows is not looked at; `genas data check` reads everything.
-fn png_rows(bytes: &[u8], rows: usize, size: &mut [usize; 2]) -> Option<Result<Picture, String>> {
+/// The first rows of a PNG whose rows are RGB bytes one after the other, and the width and height of the whole; `None`
+/// of other files, and of all rows. What follows the rows is not looked at; `genas data check` reads everything.
+fn png_rows(bytes: &[u8], rows: usize) -> Option<Result<(Picture, [usize; 2]), String>> {
     if !matches!(image::guess_format(bytes), Ok(ImageFormat::Png)) {
         return None;
     }
     let mut reader = Decoder::new(std::io::Cursor::new(bytes)).read_info().ok()?;
     let info = reader.info();
-    if (info.color_type, info.bit_depth, info.interlaced) != (ColorType::Rgb, BitDepth::Eight, false) {
-        return None;
-    }
-    *size = [info.width as usize, info.height as usize];
-    // Of the whole picture, the end is read too.
-    if rows >= size[1] {
+    let size = [info.width as usize, info.height as usize];
+    let plain =
+        (info.color_type, info.bit_depth, info.interlaced) == (ColorType::Rgb, BitDepth::Eight, false);
+    if !plain || rows >= size[1] {
         return None;
     }
     let mut rgb = Vec::with_capacity(3 * size[0] * rows);
@@ -97,7 +87,7 @@ fn png_rows(bytes: &[u8], rows: usize, size: &mut [usize; 2]) -> Option<Result<P
             Err(e) => return Some(Err(format!("cannot decode ({} bytes): {e}", bytes.len()))),
         }
     }
-    Some(Ok(Picture { width: size[0], height: rows, rgb }))
+    Some(Ok((Picture { width: size[0], height: rows, rgb }, size)))
 }
 
 #[cfg(test)]
