@@ -236,6 +236,19 @@ fn generated_data_is_read_through() {
     assert_eq!((report["n_images"].as_u64(), report["n_classes"].as_u64()), (Some(1200), Some(10)));
     assert_eq!(report["kind"], "cifar10");
     assert!(report["bad"].as_array().unwrap().is_empty());
+
+    let streets = Path::new(written["paths"]["cityscapes"].as_str().unwrap());
+    let report = json(&["data", "check", &streets.display().to_string()]);
+    assert_eq!((report["n_images"].as_u64(), report["n_classes"].as_u64()), (Some(32), Some(11)));
+    assert_eq!((report["kind"].as_str(), &report["bad"]), (Some("cityscapes"), &serde_json::json!([])));
+    let city = streets.join("gtFine/val/birchley");
+    let labels = std::fs::read_dir(&city).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(&labels, "text").unwrap();
+    let output = genas(&["--json", "data", "check", &streets.display().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["bad"][0]["file"].as_str(), labels.to_str());
+    assert!(report["bad"][0]["reason"].as_str().unwrap().contains("must be a PNG"), "{report}");
 }
 
 #[test]
