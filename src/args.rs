@@ -814,10 +814,10 @@ pub struct CocoArgs {
     #[arg(long, value_name = "DIR")]
     pub draw: Option<PathBuf>,
     /// How many images are drawn, from the first on
-    #[arg(long, value_name = "N", default_value = "12", value_parser = count(1, usize::MAX), requires = "draw")]
+    #[arg(long, value_name = "N", default_value = "12", value_parser = count(1, usize::MAX))]
     pub draw_images: usize,
     /// Only detections with higher scores are drawn
-    #[arg(long, value_name = "SCORE", default_value = "0.3", requires = "draw")]
+    #[arg(long, value_name = "SCORE", default_value = "0.3")]
     pub draw_above: f64,
 }
 
