@@ -126,9 +126,12 @@ fn a_real_cityscapes_frame_is_mapped_as_officially() {
     assert_eq!(pairs[0].name, "frankfurt_000000_000294");
     let classes = folder.classes().unwrap();
     let labels = pairs[0].train_ids(&classes).unwrap();
-    // The same frame's official train ids.
+    // The same frame's official train ids. Both files were made smaller, each for itself: some borders differ.
     let official = dir.join("gtFine/frankfurt_000000_000294_gtFine_labelTrainIds.png");
-    assert_eq!(labels, LabelMap::read(&official).unwrap());
+    let official = LabelMap::read(&official).unwrap();
+    assert_eq!((labels.width, labels.height), (official.width, official.height));
+    let differ = labels.labels.iter().zip(&official.labels).filter(|(ours, theirs)| ours != theirs).count();
+    assert!(1000 * differ < 3 * labels.labels.len(), "{differ}");
     assert!(labels.labels.contains(&IGNORED));
     let picture = pairs[0].picture(&labels).unwrap();
     let input = SegmentationTest::new(&Normalization::IMAGENET).apply(&picture).unwrap();
