@@ -61,7 +61,7 @@ impl Case {
         let pad = dilation * (k - 1) / 2;
         let groups = if self.kernel == "depthwise" { ci } else { 1 };
         let s = ConvShape { n, ci, h, w, co, kh: k, kw: k, stride, pad_h: pad, pad_w: pad, dilation, groups };
-        let planes = PoolShape { planes: n * ci, h, w, k, stride, pad };
+        let planes = PoolShape { planes: n * ci, h, w, k, stride, pad, dilation: 1 };
         let (x, weight) = (values(s.in_len()), values(s.weight_len()));
         let (g, bias, hw) = (values(s.out_len()), values(co), h * w);
         macro_rules! call {
@@ -94,8 +94,8 @@ impl Case {
             }
             ("avg_pool", "forward") => call!(pool::avg_forward(&x, &planes)),
             ("avg_pool", "backward") => call!(pool::avg_backward(&g, &planes)),
-            ("subsample", "forward") => call!(subsample::forward(&x, n * ci, h, w, 1)),
-            ("subsample", "backward") => call!(subsample::backward(&g, n * ci, h, w, 1)),
+            ("subsample", "forward") => call!(subsample::forward(&x, n * ci, h, w, ODD)),
+            ("subsample", "backward") => call!(subsample::backward(&g, n * ci, h, w, ODD)),
             ("cross_entropy", pass) => {
                 let labels: Vec<i64> = (0..n * hw).map(|i| (i * 7919 % ci) as i64).collect();
                 let shape = cross_entropy::Shape { n, classes: ci, hw };
@@ -114,8 +114,11 @@ impl Case {
     }
 }
 
+/// The pixels that a factorised reduction's second half reads.
+const ODD: subsample::Grid = subsample::Grid { stride: 2, offset: 1 };
+
 fn targets(labels: &[i64]) -> Targets<'_> {
-    Targets { labels, smoothing: 0.0, ignore: None }
+    Targets::new(labels)
 }
 
 /// Those of `benches/vs-pytorch/kernels.py`, without the largest.

@@ -1,8 +1,9 @@
 //! Softmax and cross-entropy over the classes of `[n, classes, hw]`: maps of labels, and with `hw = 1` single ones.
 //!
 //! As in PyTorch, the target of label smoothing `s` is `1 - s` on the label plus `s / classes` on every class, places with
-//! the label to ignore have no loss, and the mean is over the others. Where there are no others the mean is 0 here
-//! (PyTorch: NaN), so that a crop without a labelled pixel teaches nothing instead of ending a training.
+//! the label to ignore have no loss, and the mean is over the others; with weights of classes it is their weighted mean.
+//! Where there are no others the mean is 0 here (PyTorch: NaN), so that a crop without a labelled pixel teaches nothing
+//! instead of ending a training. [`Average::AllPlaces`] is MMSegmentation's default instead.
 //!
 //! What the backward pass needs is the largest logit of a place and the logarithm of its sum of exponentials relative to
 //! it. Their sum would be one number less to keep, but logits of ten thousand would leave it three digits behind the point.
@@ -39,6 +40,17 @@ impl Shape {
     }
 }
 
+/// What the sum of the losses is divided by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Average {
+    /// The number of places that have a loss, or the sum of their classes' weights: PyTorch's mean.
+    #[default]
+    Counted,
+    /// The number of all places, ignored ones included, whatever they weigh: the mean of PyTorch's losses without
+    /// reduction.
+    AllPlaces,
+}
+
 /// What the logits should say.
 #[derive(Clone, Copy, Debug)]
 pub struct Targets<'a> {
@@ -48,9 +60,18 @@ pub struct Targets<'a> {
     pub smoothing: f32,
     /// The label of places that have no loss.
     pub ignore: Option<i64>,
+    /// A factor for each class's losses, not below 0. Not together with smoothing.
+    pub weights: Option<&'a [f32]>,
+    /// Over what losses are averaged.
+    pub average: Average,
 }
 
-impl Targets<'_> {
+impl<'a> Targets<'a> {
+    /// These labels, none of them ignored, all classes alike.
+    pub fn new(labels: &'a [i64]) -> Self {
+        Self { labels, smoothing: 0.0, ignore: None, weights: None, average: Average::Counted }
+    }
+
     /// The class of a place, or `None` where it has no loss.
     #[inline(always)]
     fn class(&self, place: usize, classes: usize) -> Option<usize> {
@@ -68,20 +89,44 @@ impl Targets<'_> {
             .map_or(self.labels.len(), |ignore| self.labels.iter().filter(|label| **label != ignore).count())
     }
 
+    /// What the sum of the losses is divided by; 1 where it would be 0, as nothing is what there is to divide.
+    pub fn divisor(&self) -> f64 {
+        let divisor = match (self.average, self.weights) {
+            (Average::AllPlaces, _) => self.labels.len() as f64,
+            (Average::Counted, None) => self.counted() as f64,
+            (Average::Counted, Some(weights)) => {
+                let counted = (0..self.labels.len()).filter_map(|place| self.class(place, weights.len()));
+                counted.map(|class| f64::from(weights[class])).sum()
+            }
+        };
+        if divisor > 0.0 { divisor } else { 1.0 }
+    }
+
+    /// The factor of a class's losses.
+    #[inline(always)]
+    fn weight(&self, class: usize) -> f32 {
+        self.weights.map_or(1.0, |weights| weights[class])
+    }
+
     fn check(&self, logits: &[f32], shape: &Shape) {
         assert_eq!(logits.len(), shape.n * shape.classes * shape.hw, "logits do not match the shape");
         assert_eq!(self.labels.len(), shape.places(), "a label for each place");
         assert!((0.0..=1.0).contains(&self.smoothing), "label smoothing is from 0 to 1");
         assert!(shape.classes > 0 || shape.places() == 0, "there are classes");
+        if let Some(weights) = self.weights {
+            assert_eq!(weights.len(), shape.classes, "a weight for each class");
+            assert!(weights.iter().all(|weight| *weight >= 0.0), "weights are not below 0");
+            assert!(self.smoothing == 0.0, "weights of classes and label smoothing do not go together");
+        }
     }
 }
 
 /// What [`forward`] finds, all `[n, hw]`.
 #[derive(Clone, Debug)]
 pub struct Losses {
-    /// Losses; 0 where the label is ignored.
+    /// Losses, times their classes' weights; 0 where the label is ignored.
     pub losses: Vec<f32>,
-    /// Their mean where it is not.
+    /// Their sum over [`Targets::divisor`].
     pub mean: f32,
     /// Largest logit.
     pub max: Vec<f32>,
@@ -111,12 +156,12 @@ pub fn forward(logits: &[f32], targets: &Targets, shape: Shape) -> Losses {
             .map(|(t, ((losses, max), log_sum))| run(t, losses, max, log_sum))
             .collect()
     };
-    let mean = sums.into_iter().sum::<f64>() / targets.counted().max(1) as f64;
+    let mean = sums.into_iter().sum::<f64>() / targets.divisor();
     Losses { losses, mean: mean as f32, max, log_sum }
 }
 
 /// Gradient of the logits, of `scale` times the sum of the losses: `scale` is the mean's gradient divided by
-/// [`Targets::counted`]. `max` and `log_sum` are [`forward`]'s.
+/// [`Targets::divisor`]. `max` and `log_sum` are [`forward`]'s.
 pub fn backward(
     logits: &[f32],
     targets: &Targets,
@@ -134,7 +179,8 @@ pub fn backward(
         let row = |_: &mut (), i: usize, out: &mut [f32]| {
             let class = targets.class(i, classes);
             let logits = &logits[i * classes..][..classes];
-            let smoothing = targets.smoothing;
+            let (smoothing, scale) =
+                (targets.smoothing, scale * class.map_or(0.0, |class| targets.weight(class)));
             level.run(BackwardRow { logits, class, smoothing, max: max[i], log_sum: log_sum[i], scale, out });
         };
         return fill_pieces(logits.len(), classes, group, || (), row);
@@ -223,7 +269,7 @@ impl Forward<'_> {
                 let smoothing = self.targets.smoothing;
                 let loss = log_sum + (1.0 - smoothing) * (max - logits[class]);
                 if smoothing == 0.0 {
-                    return loss;
+                    return weighted(self.targets.weight(class), loss);
                 }
                 let whole = classes / S::LANES * S::LANES;
                 let mut total = s.zero();
@@ -274,12 +320,18 @@ impl Forward<'_> {
             s.store_part(loss, losses, v, width - v);
         }
         for (i, loss) in losses.iter_mut().enumerate() {
-            *loss = self
-                .targets
-                .class(place + i, classes)
-                .map_or(0.0, |class| *loss + (1.0 - smoothing) * (max[i] - buffer[class * block + i]));
+            *loss = self.targets.class(place + i, classes).map_or(0.0, |class| {
+                let own = *loss + (1.0 - smoothing) * (max[i] - buffer[class * block + i]);
+                weighted(self.targets.weight(class), own)
+            });
         }
     }
+}
+
+/// A class without weight has no loss, not even an infinite one.
+#[inline(always)]
+fn weighted(weight: f32, loss: f32) -> f32 {
+    if weight == 0.0 { 0.0 } else { weight * loss }
 }
 
 /// Gradient of a single label's logits.
@@ -298,7 +350,7 @@ impl Kernel for BackwardRow<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Some(class) = self.class else { return };
+        let Some(class) = self.class.filter(|_| self.scale != 0.0) else { return };
         let len = self.out.len();
         let (max, log_sum, scale) = (s.splat(self.max), s.splat(self.log_sum), s.splat(self.scale));
         let share = s.splat(self.smoothing / len as f32);
@@ -334,11 +386,14 @@ impl Kernel for BackwardBlock<'_, '_> {
         let (classes, width) = (self.tile.rows(), self.tile.columns());
         // Classes counted from 1 as numbers, 0 where the label is ignored: the label's share is taken off in vectors, as
         // the rows of a large map are often a power of two apart, which is where a cache has few places.
-        let mut numbers = scratch::take_aligned(width);
-        for (i, number) in numbers.iter_mut().enumerate() {
-            *number = self.targets.class(self.place + i, classes).map_or(0.0, |class| (class + 1) as f32);
+        let [mut numbers, mut scales] = [(), ()].map(|()| scratch::take_aligned(width));
+        for (i, (number, scale)) in numbers.iter_mut().zip(scales.iter_mut()).enumerate() {
+            let class = self.targets.class(self.place + i, classes);
+            let weight = class.map_or(0.0, |class| self.targets.weight(class));
+            *scale = self.scale * weight;
+            // Without weight it is as good as ignored.
+            *number = class.filter(|_| weight > 0.0).map_or(0.0, |class| (class + 1) as f32);
         }
-        let scale = s.splat(self.scale);
         let share = s.splat(self.targets.smoothing / classes as f32);
         let (own, half) = (s.splat(1.0 - self.targets.smoothing), s.splat(0.5));
         for c in 0..classes {
@@ -354,7 +409,7 @@ impl Kernel for BackwardBlock<'_, '_> {
                 let same = s.sub(half, s.mul(s.sub(number, this), s.sub(number, this)));
                 let target = s.add(share, s.relu_mask(same, own));
                 // 0 where the label is ignored, whatever the logits are.
-                let g = s.relu_mask(number, s.mul(s.sub(p, target), scale));
+                let g = s.relu_mask(number, s.mul(s.sub(p, target), s.load_part(&scales, v, left)));
                 s.store_part(g, out, v, left);
             }
         }

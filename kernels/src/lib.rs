@@ -33,6 +33,7 @@ pub mod focal;
 pub mod memory;
 pub mod pointwise;
 pub mod pool;
+pub mod resize;
 mod scratch;
 pub mod sgd;
 pub mod simd;

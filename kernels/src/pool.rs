@@ -1,4 +1,4 @@
-//! Max and average pooling with square windows over planes `[h, w]`.
+//! Max and average pooling with square windows, dilated or not, over planes `[h, w]`.
 //!
 //! Planes are copied to padded buffers, split by column residue modulo the stride, so that the same window element of
 //! neighbouring outputs is contiguous.
@@ -10,7 +10,7 @@ use crate::{out_len, scratch};
 /// Elements that a row has to spare for the widest vector.
 const LANES: usize = 16;
 
-/// Window, stride and padding of a pooling layer over planes of `[h, w]`.
+/// Window, stride, padding and dilation of a pooling layer over planes of `[h, w]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolShape {
     /// Planes: images times channels.
@@ -23,19 +23,21 @@ pub struct PoolShape {
     pub k: usize,
     /// Stride.
     pub stride: usize,
-    /// Padding on each side, at most half the window.
+    /// Padding on each side, at most half of what the window spans.
     pub pad: usize,
+    /// Distance between neighbours in the window.
+    pub dilation: usize,
 }
 
 impl PoolShape {
     /// Output height.
     pub fn out_h(&self) -> usize {
-        out_len(self.h, self.k, self.stride, self.pad, 1)
+        out_len(self.h, self.k, self.stride, self.pad, self.dilation)
     }
 
     /// Output width.
     pub fn out_w(&self) -> usize {
-        out_len(self.w, self.k, self.stride, self.pad, 1)
+        out_len(self.w, self.k, self.stride, self.pad, self.dilation)
     }
 
     /// Elements of the input.
@@ -48,8 +50,16 @@ impl PoolShape {
         self.planes * self.out_h() * self.out_w()
     }
 
+    /// Rows, and columns, from a window's first element to its last.
+    fn span(&self) -> usize {
+        self.dilation * (self.k - 1) + 1
+    }
+
     fn check(&self) {
-        assert!(self.k <= 16 && 2 * self.pad <= self.k, "a window of at most 16, padded by at most half");
+        assert!(
+            self.k <= 16 && 2 * self.pad <= self.span(),
+            "a window of at most 16, padded by at most half"
+        );
     }
 }
 
@@ -78,17 +88,18 @@ pub fn max_forward(x: &[f32], shape: &PoolShape) -> (Vec<f32>, Vec<u8>) {
             let argmax = argmax.next().expect("as many planes of positions");
             let padded = &padded;
             macro_rules! run {
-                ($k:literal, $stride:literal) => {
+                ($k:literal, $stride:literal, $dilation:literal) => {
                     level.run_for_width(
                         padded.ow,
-                        MaxForward::<$k, $stride> { shape, padded, x, buffer, out, argmax },
+                        MaxForward::<$k, $stride, $dilation> { shape, padded, x, buffer, out, argmax },
                     )
                 };
             }
-            match (shape.k, shape.stride) {
-                (3, 1) => run!(3, 1),
-                (3, 2) => run!(3, 2),
-                _ => run!(0, 0),
+            match (shape.k, shape.stride, shape.dilation) {
+                (3, 1, 1) => run!(3, 1, 1),
+                (3, 2, 1) => run!(3, 2, 1),
+                (3, 1, _) => run!(3, 1, 0),
+                _ => run!(0, 0, 0),
             }
         },
     );
@@ -107,7 +118,7 @@ pub fn max_backward(g: &[f32], argmax: &[u8], shape: &PoolShape) -> Vec<f32> {
     // Where each position of the window at the top left is, from that window's pixel in the image's corner; the window
     // begins `pad` rows and columns before it, so that some wrap around.
     let places: [usize; 256] = std::array::from_fn(|i| {
-        let (y, x) = (i / shape.k, i % shape.k);
+        let (y, x) = (i / shape.k * shape.dilation, i % shape.k * shape.dilation);
         (y * shape.w + x).wrapping_sub(shape.pad * shape.w + shape.pad)
     });
     fill_pieces(
@@ -147,17 +158,18 @@ pub fn avg_forward(x: &[f32], shape: &PoolShape) -> Vec<f32> {
             let x = &x[i * plane..][..plane];
             let (padded, weights) = (&padded, &weights[..]);
             macro_rules! run {
-                ($k:literal, $stride:literal) => {
+                ($k:literal, $stride:literal, $dilation:literal) => {
                     level.run_for_width(
                         padded.ow,
-                        AvgForward::<$k, $stride> { shape, padded, x, weights, buffer, out },
+                        AvgForward::<$k, $stride, $dilation> { shape, padded, x, weights, buffer, out },
                     )
                 };
             }
-            match (shape.k, shape.stride) {
-                (3, 1) => run!(3, 1),
-                (3, 2) => run!(3, 2),
-                _ => run!(0, 0),
+            match (shape.k, shape.stride, shape.dilation) {
+                (3, 1, 1) => run!(3, 1, 1),
+                (3, 2, 1) => run!(3, 2, 1),
+                (3, 1, _) => run!(3, 1, 0),
+                _ => run!(0, 0, 0),
             }
         },
     )
@@ -168,7 +180,7 @@ pub fn avg_backward(g: &[f32], shape: &PoolShape) -> Vec<f32> {
     shape.check();
     assert_eq!(g.len(), shape.out_len(), "gradient length");
     let level = Level::current();
-    let (oh, ow, k) = (shape.out_h(), shape.out_w(), shape.k);
+    let (oh, ow, k, dilation) = (shape.out_h(), shape.out_w(), shape.k, shape.dilation);
     let (plane, out_plane) = (shape.h * shape.w, oh * ow);
     if out_plane == 0 {
         return vec![0.0; shape.in_len()];
@@ -184,16 +196,24 @@ pub fn avg_backward(g: &[f32], shape: &PoolShape) -> Vec<f32> {
             |buffer, i, out| {
                 let g = &g[i * out_plane..][..out_plane];
                 let (padded, weights) = (&padded, &weights[..]);
-                if shape.k == 3 {
-                    level.run_for_width(shape.w, AvgBackward::<3> { shape, padded, g, weights, buffer, out });
-                } else {
-                    level.run_for_width(shape.w, AvgBackward::<0> { shape, padded, g, weights, buffer, out });
+                macro_rules! run {
+                    ($k:literal, $dilation:literal) => {
+                        level.run_for_width(
+                            shape.w,
+                            AvgBackward::<$k, $dilation> { shape, padded, g, weights, buffer, out },
+                        )
+                    };
+                }
+                match (k, dilation) {
+                    (3, 1) => run!(3, 1),
+                    (3, _) => run!(3, 0),
+                    _ => run!(0, 0),
                 }
             },
         );
     }
     // Rows of window sums first, then the rows of the image that each touches.
-    let width = (ow - 1) * shape.stride + k;
+    let width = (ow - 1) * shape.stride + shape.span();
     fill_pieces(
         shape.in_len(),
         plane,
@@ -205,12 +225,12 @@ pub fn avg_backward(g: &[f32], shape: &PoolShape) -> Vec<f32> {
                 row.fill(0.0);
                 for x in 0..ow {
                     let value = g[y * ow + x] * weights[y * ow + x];
-                    for to in &mut row[x * shape.stride..][..k] {
+                    for to in row[x * shape.stride..].iter_mut().step_by(dilation).take(k) {
                         *to += value;
                     }
                 }
                 for ky in 0..k {
-                    let iy = (y * shape.stride + ky).wrapping_sub(shape.pad);
+                    let iy = (y * shape.stride + ky * dilation).wrapping_sub(shape.pad);
                     if iy < shape.h {
                         let from = &row[shape.pad..][..shape.w];
                         for (to, from) in out[iy * shape.w..][..shape.w].iter_mut().zip(from) {
@@ -229,12 +249,13 @@ fn group(plane: usize) -> usize {
 
 /// One over the window elements inside the image, per output.
 fn inverse_counts(shape: &PoolShape) -> Vec<f32> {
-    let inside = |o: usize, len: usize| {
-        let (from, to) = (o * shape.stride, o * shape.stride + shape.k);
-        to.min(len + shape.pad).saturating_sub(from.max(shape.pad))
+    let inside = |outputs: usize, len: usize| -> Vec<usize> {
+        let image = shape.pad..shape.pad + len;
+        let taps = |o: usize| (0..shape.k).map(move |tap| o * shape.stride + tap * shape.dilation);
+        (0..outputs).map(|o| taps(o).filter(|at| image.contains(at)).count()).collect()
     };
-    let (oh, ow) = (shape.out_h(), shape.out_w());
-    (0..oh * ow).map(|i| 1.0 / (inside(i / ow, shape.h) * inside(i % ow, shape.w)) as f32).collect()
+    let (rows, columns) = (inside(shape.out_h(), shape.h), inside(shape.out_w(), shape.w));
+    rows.iter().flat_map(|rows| columns.iter().map(move |columns| 1.0 / (rows * columns) as f32)).collect()
 }
 
 /// Layout of a padded plane: rows of `stride` pieces.
@@ -245,23 +266,25 @@ struct Padded {
     pitch: usize,
     len: usize,
     pad: usize,
+    dilation: usize,
 }
 
 impl Padded {
-    fn new(oh: usize, ow: usize, k: usize, stride: usize, pad: usize) -> Padded {
-        let piece = ow.next_multiple_of(LANES) + k / stride + 1;
+    fn new(oh: usize, ow: usize, shape: &PoolShape, stride: usize, pad: usize) -> Padded {
+        let (span, dilation) = (shape.span(), shape.dilation);
+        let piece = ow.next_multiple_of(LANES) + span / stride + 1;
         let pitch = piece * stride;
-        let rows = oh.saturating_sub(1) * stride + k;
-        Padded { oh, ow, piece, pitch, len: rows * pitch + LANES, pad }
+        let rows = oh.saturating_sub(1) * stride + span;
+        Padded { oh, ow, piece, pitch, len: rows * pitch + LANES, pad, dilation }
     }
 
     fn input(shape: &PoolShape) -> Padded {
-        Padded::new(shape.out_h(), shape.out_w(), shape.k, shape.stride, shape.pad)
+        Padded::new(shape.out_h(), shape.out_w(), shape, shape.stride, shape.pad)
     }
 
     /// For stride 1: the output's gradient, so that the window at an input pixel is the outputs that it is part of.
     fn gradient(shape: &PoolShape) -> Padded {
-        Padded::new(shape.h, shape.w, shape.k, 1, shape.k - 1 - shape.pad)
+        Padded::new(shape.h, shape.w, shape, 1, shape.span() - 1 - shape.pad)
     }
 
     #[inline(always)]
@@ -307,8 +330,8 @@ impl Padded {
     }
 }
 
-/// `K` and `STRIDE` of 0 are any.
-struct MaxForward<'a, const K: usize, const STRIDE: usize> {
+/// `K`, `STRIDE` and `DILATION` of 0 are any.
+struct MaxForward<'a, const K: usize, const STRIDE: usize, const DILATION: usize> {
     shape: &'a PoolShape,
     padded: &'a Padded,
     x: &'a [f32],
@@ -317,21 +340,24 @@ struct MaxForward<'a, const K: usize, const STRIDE: usize> {
     argmax: &'a mut [u8],
 }
 
-impl<const K: usize, const STRIDE: usize> Kernel for MaxForward<'_, K, STRIDE> {
+impl<const K: usize, const STRIDE: usize, const DILATION: usize> Kernel
+    for MaxForward<'_, K, STRIDE, DILATION>
+{
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let MaxForward { shape, padded, x, buffer, out, argmax } = self;
         padded.fill(s, shape.h, shape.w, shape.stride, x, buffer);
-        max_plane::<S, K, STRIDE>(s, shape, padded, buffer, out, argmax);
+        max_plane::<S, K, STRIDE, DILATION>(s, shape, padded, buffer, out, argmax);
         // A window of nothing but minus infinity chose nothing: PyTorch says its first element inside the image.
-        let (k, stride, pad) = (shape.k, shape.stride, shape.pad);
+        let (k, stride, pad, dilation) = (shape.k, shape.stride, shape.pad, shape.dilation);
         for y in 0..padded.oh {
             for x in 0..padded.ow {
                 let border = y * stride < pad || x * stride < pad;
                 if border && out[y * padded.ow + x] == f32::NEG_INFINITY {
-                    let (ky, kx) = (pad.saturating_sub(y * stride), pad.saturating_sub(x * stride));
+                    let first = |o: usize| pad.saturating_sub(o * stride).div_ceil(dilation);
+                    let (ky, kx) = (first(y), first(x));
                     argmax[y * padded.ow + x] = (ky * k + kx) as u8;
                 }
                 if y * stride >= pad && x * stride >= pad {
@@ -343,7 +369,7 @@ impl<const K: usize, const STRIDE: usize> Kernel for MaxForward<'_, K, STRIDE> {
 }
 
 #[inline(always)]
-fn max_plane<S: Simd, const K: usize, const STRIDE: usize>(
+fn max_plane<S: Simd, const K: usize, const STRIDE: usize, const DILATION: usize>(
     s: S,
     shape: &PoolShape,
     padded: &Padded,
@@ -353,9 +379,10 @@ fn max_plane<S: Simd, const K: usize, const STRIDE: usize>(
 ) {
     let k = if K == 0 { shape.k } else { K };
     let stride = if STRIDE == 0 { shape.stride } else { STRIDE };
+    let d = if DILATION == 0 { shape.dilation } else { DILATION };
     let (ow, pitch, piece) = (padded.ow, padded.pitch, padded.piece);
     for y in 0..padded.oh {
-        let rows = &buffer[y * stride * pitch..][..k * pitch];
+        let rows = &buffer[y * stride * pitch..][..(d * (k - 1) + 1) * pitch];
         let (out, argmax) = (&mut out[y * ow..][..ow], &mut argmax[y * ow..][..ow]);
         let mut x = 0;
         while x < ow {
@@ -363,7 +390,8 @@ fn max_plane<S: Simd, const K: usize, const STRIDE: usize>(
             let mut place = s.zero();
             for ky in 0..k {
                 for kx in 0..k {
-                    let v = s.load(rows, ky * pitch + kx % stride * piece + kx / stride + x);
+                    let kx_at = kx * d % stride * piece + kx * d / stride;
+                    let v = s.load(rows, ky * d * pitch + kx_at + x);
                     (best, place) = s.max_step(best, place, v, s.splat((ky * k + kx) as f32));
                 }
             }
@@ -375,8 +403,8 @@ fn max_plane<S: Simd, const K: usize, const STRIDE: usize>(
     }
 }
 
-/// `K` and `STRIDE` of 0 are any.
-struct AvgForward<'a, const K: usize, const STRIDE: usize> {
+/// `K`, `STRIDE` and `DILATION` of 0 are any.
+struct AvgForward<'a, const K: usize, const STRIDE: usize, const DILATION: usize> {
     shape: &'a PoolShape,
     padded: &'a Padded,
     x: &'a [f32],
@@ -385,7 +413,9 @@ struct AvgForward<'a, const K: usize, const STRIDE: usize> {
     out: &'a mut [f32],
 }
 
-impl<const K: usize, const STRIDE: usize> Kernel for AvgForward<'_, K, STRIDE> {
+impl<const K: usize, const STRIDE: usize, const DILATION: usize> Kernel
+    for AvgForward<'_, K, STRIDE, DILATION>
+{
     type Output = ();
 
     #[inline(always)]
@@ -393,12 +423,13 @@ impl<const K: usize, const STRIDE: usize> Kernel for AvgForward<'_, K, STRIDE> {
         let AvgForward { shape, padded, x, weights, buffer, out } = self;
         padded.fill(s, shape.h, shape.w, shape.stride, x, buffer);
         let (k, stride) = if K == 0 { (shape.k, shape.stride) } else { (K, STRIDE) };
-        sum_plane(s, k, stride, padded, buffer, Some(weights), out);
+        let dilation = if DILATION == 0 { padded.dilation } else { DILATION };
+        sum_plane(s, (k, stride, dilation), padded, buffer, Some(weights), out);
     }
 }
 
-/// `K` of 0 is any.
-struct AvgBackward<'a, const K: usize> {
+/// `K` and `DILATION` of 0 are any.
+struct AvgBackward<'a, const K: usize, const DILATION: usize> {
     shape: &'a PoolShape,
     padded: &'a Padded,
     g: &'a [f32],
@@ -407,7 +438,7 @@ struct AvgBackward<'a, const K: usize> {
     out: &'a mut [f32],
 }
 
-impl<const K: usize> Kernel for AvgBackward<'_, K> {
+impl<const K: usize, const DILATION: usize> Kernel for AvgBackward<'_, K, DILATION> {
     type Output = ();
 
     #[inline(always)]
@@ -423,16 +454,17 @@ impl<const K: usize> Kernel for AvgBackward<'_, K> {
                 x += S::LANES;
             }
         }
-        sum_plane(s, if K == 0 { shape.k } else { K }, 1, padded, buffer, None, out);
+        let k = if K == 0 { shape.k } else { K };
+        let dilation = if DILATION == 0 { padded.dilation } else { DILATION };
+        sum_plane(s, (k, 1, dilation), padded, buffer, None, out);
     }
 }
 
-/// Sums of windows, times `weights` where given.
+/// Sums of windows, of this side, stride and dilation, times `weights` where given.
 #[inline(always)]
 fn sum_plane<S: Simd>(
     s: S,
-    k: usize,
-    stride: usize,
+    (k, stride, d): (usize, usize, usize),
     padded: &Padded,
     buffer: &[f32],
     weights: Option<&[f32]>,
@@ -440,14 +472,15 @@ fn sum_plane<S: Simd>(
 ) {
     let (ow, pitch, piece) = (padded.ow, padded.pitch, padded.piece);
     for y in 0..padded.oh {
-        let rows = &buffer[y * stride * pitch..][..k * pitch];
+        let rows = &buffer[y * stride * pitch..][..(d * (k - 1) + 1) * pitch];
         let out = &mut out[y * ow..][..ow];
         let mut x = 0;
         while x < ow {
             let mut sum = s.zero();
             for ky in 0..k {
                 for kx in 0..k {
-                    sum = s.add(sum, s.load(rows, ky * pitch + kx % stride * piece + kx / stride + x));
+                    let kx_at = kx * d % stride * piece + kx * d / stride;
+                    sum = s.add(sum, s.load(rows, ky * d * pitch + kx_at + x));
                 }
             }
             if let Some(weights) = weights {

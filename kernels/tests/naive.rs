@@ -2,12 +2,12 @@
 //! numbers of threads.
 #![allow(missing_docs)]
 
-use genas_kernels::cross_entropy::{self, Shape, Targets};
+use genas_kernels::cross_entropy::{self, Average, Shape, Targets};
 use genas_kernels::pool::PoolShape;
 use genas_kernels::sgd::Sgd;
 use genas_kernels::simd::{Level, with_level};
 use genas_kernels::{
-    ConvShape, batch_norm, dense, depthwise, elementwise, focal, pointwise, pool, sgd, subsample,
+    ConvShape, batch_norm, dense, depthwise, elementwise, focal, pointwise, pool, resize, sgd, subsample,
 };
 
 /// Reproducible values in -1..1 with some structure (repeats, zeros).
@@ -503,10 +503,25 @@ fn affine_matches_naive() {
 fn pool_shapes() -> Vec<PoolShape> {
     let mut shapes = vec![];
     for (planes, h, w) in [(5, 7, 7), (3, 5, 9), (20, 8, 8), (2, 16, 16), (2, 3, 35)] {
-        for (k, pad) in [(3, 1), (3, 0), (2, 0), (2, 1), (1, 0), (5, 2)] {
+        for (k, pad, dilation) in [
+            (3, 1, 1),
+            (3, 0, 1),
+            (2, 0, 1),
+            (2, 1, 1),
+            (1, 0, 1),
+            (5, 2, 1),
+            (3, 2, 2),
+            (3, 4, 4),
+            (3, 1, 2),
+            (3, 0, 3),
+            (2, 2, 3),
+            (1, 0, 4),
+            (5, 6, 3),
+        ] {
+            let span = dilation * (k - 1) + 1;
             for stride in [1, 2, 3] {
-                if h + 2 * pad >= k && w + 2 * pad >= k {
-                    shapes.push(PoolShape { planes, h, w, k, stride, pad });
+                if h + 2 * pad >= span && w + 2 * pad >= span {
+                    shapes.push(PoolShape { planes, h, w, k, stride, pad, dilation });
                 }
             }
         }
@@ -519,8 +534,8 @@ fn window(s: &PoolShape, oy: usize, ox: usize) -> Vec<(usize, usize)> {
     let mut out = vec![];
     for ky in 0..s.k {
         for kx in 0..s.k {
-            let (iy, ix) =
-                ((oy * s.stride + ky).wrapping_sub(s.pad), (ox * s.stride + kx).wrapping_sub(s.pad));
+            let place = |o: usize, tap: usize| (o * s.stride + tap * s.dilation).wrapping_sub(s.pad);
+            let (iy, ix) = (place(oy, ky), place(ox, kx));
             if iy < s.h && ix < s.w {
                 out.push((ky * s.k + kx, iy * s.w + ix));
             }
@@ -607,14 +622,15 @@ fn avg_pool_matches_naive() {
 fn subsample_matches_naive() {
     for (planes, h, w) in [(3usize, 7usize, 7usize), (2, 5, 9), (4, 8, 8), (1, 1, 1), (2, 6, 1), (300, 9, 10)]
     {
-        for offset in [0, 1] {
-            let (oh, ow) = (h.div_ceil(2), w.div_ceil(2));
+        for (stride, offset) in [(2, 0), (2, 1), (1, 0), (1, 1), (1, 2), (1, 4)] {
+            let grid = subsample::Grid { stride, offset };
+            let (oh, ow) = (h.div_ceil(stride), w.div_ceil(stride));
             let (x, g) = (values(planes * h * w, 1), values(planes * oh * ow, 2));
             let (mut y, mut gx) = (vec![0.0; g.len()], vec![0.0; x.len()]);
             for p in 0..planes {
                 for i in 0..oh {
                     for j in 0..ow {
-                        let (iy, ix) = (2 * i + offset, 2 * j + offset);
+                        let (iy, ix) = (stride * i + offset, stride * j + offset);
                         if iy < h && ix < w {
                             y[(p * oh + i) * ow + j] = f64::from(x[(p * h + iy) * w + ix]);
                             gx[(p * h + iy) * w + ix] += f64::from(g[(p * oh + i) * ow + j]);
@@ -623,10 +639,65 @@ fn subsample_matches_naive() {
                 }
             }
             everywhere(|level| {
-                let a = subsample::forward(&x, planes, h, w, offset);
+                let a = subsample::forward(&x, planes, h, w, grid);
                 close(&a, &y, level);
-                let b = subsample::backward(&g, planes, h, w, offset);
+                let b = subsample::backward(&g, planes, h, w, grid);
                 close(&b, &gx, level);
+                vec![a, b]
+            });
+        }
+    }
+}
+
+/// PyTorch's formula for one axis: two pixels and the second one's share.
+fn resized(o: usize, from: usize, to: usize, align_corners: bool) -> (usize, usize, f64) {
+    let place = match (align_corners, to) {
+        (true, 1) => 0.0,
+        (true, _) => (o * (from - 1)) as f64 / (to - 1) as f64,
+        (false, _) => ((o as f64 + 0.5) * (from as f64 / to as f64) - 0.5).max(0.0),
+    };
+    let first = (place as usize).min(from - 1);
+    (first, (first + 1).min(from - 1), place - first as f64)
+}
+
+#[test]
+fn resize_matches_naive() {
+    for (planes, from, to) in [
+        (3, [4, 5], [32, 40]),
+        (2, [1, 1], [7, 19]),
+        (2, [7, 9], [7, 9]),
+        (300, [5, 3], [9, 8]),
+        (2, [33, 17], [8, 5]),
+        (1, [2, 6], [1, 1]),
+        (2, [65, 129], [97, 200]),
+        (0, [2, 2], [4, 4]),
+        (2, [3, 3], [0, 4]),
+    ] {
+        for align_corners in [false, true] {
+            let shape = resize::ResizeShape { planes, from, to, align_corners };
+            let (x, g) = (values(shape.in_len(), 1), values(shape.out_len(), 2));
+            let (mut y, mut gx) = (vec![0.0; g.len()], vec![0.0; x.len()]);
+            for p in 0..planes {
+                for i in 0..to[0] {
+                    for j in 0..to[1] {
+                        let (i0, i1, v) = resized(i, from[0], to[0], align_corners);
+                        let (j0, j1, u) = resized(j, from[1], to[1], align_corners);
+                        let o = (p * to[0] + i) * to[1] + j;
+                        for (row, v) in [(i0, 1.0 - v), (i1, v)] {
+                            for (column, u) in [(j0, 1.0 - u), (j1, u)] {
+                                let at = (p * from[0] + row) * from[1] + column;
+                                y[o] += u * v * f64::from(x[at]);
+                                gx[at] += u * v * f64::from(g[o]);
+                            }
+                        }
+                    }
+                }
+            }
+            everywhere(|level| {
+                let a = resize::forward(&x, &shape);
+                close(&a, &y, &format!("{level} forward {shape:?}"));
+                let b = resize::backward(&g, &shape);
+                close(&b, &gx, &format!("{level} backward {shape:?}"));
                 vec![a, b]
             });
         }
@@ -672,8 +743,9 @@ fn naive_cross_entropy(x: &[f32], t: &Targets, scale: f64, s: Shape) -> (Vec<f64
             let own = if c as i64 == t.labels[place] { 1.0 - smoothing } else { 0.0 };
             let target = own + smoothing / s.classes as f64;
             let log_p = f64::from(x[at(c)]) - max - log_sum;
-            losses[place] -= target * log_p;
-            gradient[at(c)] = scale * (log_p.exp() - target);
+            let weight = t.weights.map_or(1.0, |weights| f64::from(weights[t.labels[place] as usize]));
+            losses[place] -= weight * target * log_p;
+            gradient[at(c)] = scale * weight * (log_p.exp() - target);
         }
     }
     (losses, gradient)
@@ -709,12 +781,26 @@ fn cross_entropy_matches_naive() {
             })
             .collect();
         let smoothing = [0.0, 0.1, 0.5, 1.0][draw.below(4)];
-        let targets = Targets { labels: &labels, smoothing, ignore };
-        let scale = 1.7 / targets.counted().max(1) as f32;
+        let weights: Option<Vec<f32>> = (smoothing == 0.0 && i % 2 == 0)
+            .then(|| (0..classes).map(|_| [0.0, 0.5, 1.0, 2.5][draw.below(4)]).collect());
+        let average = [Average::Counted, Average::AllPlaces][draw.below(2)];
+        let targets = Targets { labels: &labels, smoothing, ignore, weights: weights.as_deref(), average };
+        let counted = labels.iter().filter(|label| Some(**label) != ignore);
+        let divisor = match (average, &weights) {
+            (Average::AllPlaces, _) => labels.len() as f64,
+            (Average::Counted, None) => counted.count() as f64,
+            (Average::Counted, Some(weights)) => {
+                counted.map(|label| f64::from(weights[*label as usize])).sum()
+            }
+        };
+        let divisor = if divisor == 0.0 { 1.0 } else { divisor };
+        let scale = (1.7 / divisor) as f32;
         let (losses, gradient) = naive_cross_entropy(&x, &targets, f64::from(scale), s);
-        let mean = losses.iter().sum::<f64>() / targets.counted().max(1) as f64;
+        let mean = losses.iter().sum::<f64>() / divisor;
         everywhere(|level| {
-            let what = format!("{level} {s:?} {factor} {offset} {smoothing} {ignore:?}");
+            let what =
+                format!("{level} {s:?} {factor} {offset} {smoothing} {ignore:?} {average:?} {weights:?}");
+            assert_eq!(targets.divisor(), divisor, "{what}");
             let found = cross_entropy::forward(&x, &targets, s);
             close(&found.losses, &losses, &what);
             close(&[found.mean], &[mean], &what);
@@ -797,7 +883,7 @@ fn cross_entropy_is_that_of_pytorch() {
             ],
         ),
     ] {
-        let targets = Targets { labels: &labels, smoothing, ignore: Some(255) };
+        let targets = Targets { smoothing, ignore: Some(255), ..Targets::new(&labels) };
         let s = Shape { n: 1, classes: 3, hw: 6 };
         everywhere(|level| {
             let found = cross_entropy::forward(&x, &targets, s);
@@ -820,7 +906,7 @@ fn cross_entropy_of_what_is_not_finite() {
                 logits.iter().flat_map(|v| (0..hw).map(move |p| if p == 0 { *v } else { 0.0 })).collect();
             let mut labels = vec![1; hw];
             labels[0] = label;
-            let targets = Targets { labels: &labels, smoothing, ignore: Some(255) };
+            let targets = Targets { smoothing, ignore: Some(255), ..Targets::new(&labels) };
             let s = Shape { n: 1, classes: 3, hw };
             let mut out = (0.0, vec![]);
             for level in Level::supported() {
@@ -846,7 +932,7 @@ fn cross_entropy_of_what_is_not_finite() {
         // Ignored: nothing, whatever the logits are.
         assert_eq!(case([f32::NAN, INF, 1.0], 255, 0.1), (0.0, vec![0.0, 0.0, 0.0]));
     }
-    let none = Targets { labels: &[255, 255], smoothing: 0.0, ignore: Some(255) };
+    let none = Targets { ignore: Some(255), ..Targets::new(&[255, 255]) };
     assert_eq!(cross_entropy::forward(&[1.0; 4], &none, Shape { n: 2, classes: 2, hw: 1 }).mean, 0.0);
 }
 
@@ -940,7 +1026,7 @@ fn gradients_agree_with_finite_differences() {
         let (hw, len) = (h * w, n * c * h * w);
         let x = values(len, 10 + i);
         for stride in [1, 2, 3] {
-            let shape = PoolShape { planes: n * c, h, w, k: 3, stride, pad: 1 };
+            let shape = PoolShape { planes: n * c, h, w, k: 3, stride, pad: 1, dilation: 1 };
             let g = values(shape.out_len(), 20 + i);
             // Values apart by far more than a step, in an order without a pattern: no maximum changes.
             let apart: Vec<f32> =
@@ -980,7 +1066,7 @@ fn gradients_agree_with_finite_differences() {
         }
         let labels: Vec<i64> =
             (0..n * hw).map(|_| [255, draw.below(c) as i64][draw.below(5).min(1)]).collect();
-        let targets = Targets { labels: &labels, smoothing: 0.1, ignore: Some(255) };
+        let targets = Targets { smoothing: 0.1, ignore: Some(255), ..Targets::new(&labels) };
         let logits = Shape { n, classes: c, hw };
         everywhere(|level| {
             let found = cross_entropy::forward(&x, &targets, logits);
