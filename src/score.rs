@@ -77,7 +77,9 @@ fn read(path: &Path, declared: Option<Supernet>) -> Result<(Supernet, Weights)> 
         let (weights, about) = read_weights(path)?;
         return match about.network {
             Network::Supernet(net) => Ok((net, weights)),
-            Network::Eval(_) | Network::RetinaNet(_) => bail!("{} holds no supernet", path.display()),
+            Network::Eval(_) | Network::RetinaNet(_) | Network::DeepLabV3(_) => {
+                bail!("{} holds no supernet", path.display())
+            }
         };
     }
     let Some(net) = declared else {

@@ -3,13 +3,15 @@
 //! - Nodes are named by scope (`/cells.3/edges.7/sep_conv_3x3/depthwise1`), initializers like the
 //!   parameters (`cells.3.edges.7.sep_conv_3x3.depthwise1.weight`), so that a file can be read, and
 //!   weights read back from it ([`weights_from_onnx`](crate::weights_from_onnx)).
-//! - FactorizedReduce is written without slices, see [`factorized_reduce`].
+//! - FactorizedReduce is written without slices, see [`factorized_reduce`], and pooling with dilation in what other
+//!   programs compute, see [`dilated_pool`].
 //! - With [`GraphOptions::fold_bn`] a convolution is only written when something reads it: a
 //!   BatchNorm takes it over with scaled weights, anything else gets it as it is.
 //! - A concatenation too is only written when it is read, and where only its ReLU is, the parts are rectified
 //!   instead of the whole: most of them are already, and ONNX Runtime fuses the rest with what computes them.
 //! - The same input gives the same bytes.
 
+mod dilated_pool;
 mod factorized_reduce;
 mod interpreter;
 mod tensors;
@@ -375,12 +377,11 @@ impl<'w> OnnxGraph<'w> {
         convolution: &Convolution,
         fold: Option<(&str, ChannelAffine)>,
     ) -> (String, usize) {
-        let fold = match (&convolution.source, fold) {
-            (WeightSource::FactorizedReduce(names), Some(fold)) => {
-                return self.write_in_halves(convolution, names, fold);
-            }
-            (_, fold) => fold,
-        };
+        if let WeightSource::FactorizedReduce(names) = &convolution.source
+            && (fold.is_some() || convolution.pads == [0; 4])
+        {
+            return self.write_in_halves(convolution, names, fold);
+        }
         let Convolution { path, weight_shape: shape, .. } = convolution;
         let weights = self.convolution_weights(convolution);
         let name = format!("{path}.weight");
@@ -447,15 +448,18 @@ impl<'w> OnnxGraph<'w> {
 
     fn pool(&mut self, op_type: &str, name: &str, pool: &Pool, x: Value) -> Value {
         let size = self.windowed(name, x, |s| pool.output_size(s));
+        let bordered = pool.padding >= pool.kernel;
         let mut attributes = vec![
             AttributeProto::ints("kernel_shape", &[pool.kernel; 2]),
             AttributeProto::ints("strides", &[pool.stride; 2]),
-            AttributeProto::ints("pads", &[pool.padding; 4]),
+            AttributeProto::ints("pads", &[if bordered { 0 } else { pool.padding }; 4]),
         ];
         if op_type == "AveragePool" {
             attributes.push(AttributeProto::int("count_include_pad", 0));
+        } else if pool.dilation > 1 {
+            attributes.push(AttributeProto::ints("dilations", &[pool.dilation; 2]));
         }
-        let input = self.read(x);
+        let input = if bordered { self.with_lowest_border(pool, x) } else { self.read(x) };
         self.layer(op_type, name, vec![input], attributes, (self.values[x.0].channels, size))
     }
 }

@@ -9,3 +9,4 @@ mod halves;
 mod integers;
 mod parity;
 mod samples;
+mod segmenters;

@@ -66,6 +66,16 @@ fn mixes(from: usize, to: usize, align_corners: bool) -> Vec<Mix> {
         .collect()
 }
 
+/// The mixture of one axis as a matrix `[to, from]`: what resizing multiplies by from either side.
+pub fn matrix(from: usize, to: usize, align_corners: bool) -> Vec<f32> {
+    let mut matrix = vec![0.0; from * to];
+    for (row, mix) in matrix.chunks_exact_mut(from.max(1)).zip(mixes(from, to, align_corners)) {
+        row[mix.first] += 1.0 - mix.share;
+        row[mix.second] += mix.share;
+    }
+    matrix
+}
+
 /// The resized planes.
 pub fn forward(x: &[f32], shape: &ResizeShape) -> Vec<f32> {
     assert_eq!(x.len(), shape.in_len(), "input length");

@@ -144,6 +144,25 @@ fn depthwise_shapes() -> Vec<ConvShape> {
             }
         }
     }
+    // What a network of output stride 8 has.
+    for (k, dilation) in [(3, 4), (5, 4), (3, 8), (5, 8)] {
+        let (reach, groups) = (dilation * (k - 1) / 2, 3);
+        let [(kh, pad_h), (kw, pad_w)] = [(k, reach); 2];
+        shapes.push(ConvShape {
+            n: 2,
+            ci: 3,
+            h: 19,
+            w: 40,
+            co: 3,
+            kh,
+            kw,
+            stride: 1,
+            pad_h,
+            pad_w,
+            dilation,
+            groups,
+        });
+    }
     // Not square.
     for (kh, kw, pad_h, pad_w, stride) in [(1, 7, 0, 3, 1), (7, 1, 3, 0, 2), (3, 5, 1, 2, 1), (3, 3, 0, 2, 1)]
     {
@@ -692,6 +711,15 @@ fn resize_matches_naive() {
                         }
                     }
                 }
+            }
+            for (from, to) in from.into_iter().zip(to) {
+                let mut rows = vec![0.0; from * to];
+                for o in 0..to {
+                    let (first, second, share) = resized(o, from, to, align_corners);
+                    rows[o * from + first] += 1.0 - share;
+                    rows[o * from + second] += share;
+                }
+                close(&resize::matrix(from, to, align_corners), &rows, "matrix");
             }
             everywhere(|level| {
                 let a = resize::forward(&x, &shape);

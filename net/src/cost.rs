@@ -1,7 +1,7 @@
 //! The cost of a network: parameters, multiply-accumulates, and the paper's FLOPs.
 
 use crate::interpreter::Interpreter;
-use crate::layer::{BatchNorm, Conv, Linear, Pool};
+use crate::layer::{BatchNorm, Conv, FactorizedReduce, Linear, Pool};
 use crate::layout::{Scope, fitted};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -19,7 +19,7 @@ pub struct CostReport {
 }
 
 /// The interpreter that counts. Values are `[channels, height, width]`. Normalisation,
-/// activations, pooling and sums are not counted, as in the paper. Parameters that layers share are counted once.
+/// activations, pooling, resizing and sums are not counted, as in the paper. Parameters that layers share are counted once.
 #[derive(Debug, Default)]
 pub struct Cost {
     report: CostReport,
@@ -94,15 +94,19 @@ impl Interpreter for Cost {
         [xs.iter().map(|x| x[0]).sum(), xs[0][1], xs[0][2]]
     }
 
-    fn factorized_reduce(&mut self, c_in: usize, c_out: usize, x: &[usize; 3]) -> [usize; 3] {
-        let out = [c_out, x[1].div_ceil(2), x[2].div_ceil(2)];
-        self.parameters("factorized_reduce", (c_in * c_out) as u64);
-        self.products((c_in * c_out) as u64, out[1] * out[2]);
-        out
+    fn factorized_reduce(&mut self, reduce: &FactorizedReduce, x: &[usize; 3]) -> [usize; 3] {
+        let ([h, w], weights) = (reduce.output_size([x[1], x[2]]), (reduce.c_in * reduce.c_out) as u64);
+        self.parameters("factorized_reduce", weights);
+        self.products(weights, h * w);
+        [reduce.c_out, h, w]
     }
 
     fn upsample(&mut self, x: &[usize; 3]) -> [usize; 3] {
         [x[0], 2 * x[1], 2 * x[2]]
+    }
+
+    fn resize(&mut self, x: &[usize; 3], like: &[usize; 3], _: bool) -> [usize; 3] {
+        [x[0], like[1], like[2]]
     }
 
     fn global_avg_pool(&mut self, x: &[usize; 3]) -> [usize; 3] {

@@ -1,6 +1,7 @@
 //! The networks that found cells are trained in: the CIFAR network (spec 01-A6) and the ImageNet
 //! network (spec 01-A7) of DARTS.
 
+use crate::dilation::{CellPace, Dilation};
 use crate::interpreter::Interpreter;
 use crate::layer::{BatchNorm, Conv, Linear, Pool};
 use crate::layout::Layout;
@@ -99,8 +100,12 @@ impl EvalNet {
 
     /// Images `[n, 3, h, w]` to the maps after the stem and after every cell.
     pub fn features<I: Interpreter>(&self, i: &mut I, x: &I::Value) -> Taps<I::Value> {
+        self.features_at(Dilation::NONE, i, x)
+    }
+
+    fn features_at<I: Interpreter>(&self, dilation: Dilation, i: &mut I, x: &I::Value) -> Taps<I::Value> {
         let mut cells = Vec::with_capacity(self.layers);
-        let (stem, _) = self.cells(i, x, |_, map| cells.push(map.clone()));
+        let (stem, _) = self.cells(dilation, i, x, |_, map| cells.push(map.clone()));
         Taps { stem, cells }
     }
 
@@ -108,14 +113,16 @@ impl EvalNet {
     /// way: training recomputes them.
     fn cells<I: Interpreter>(
         &self,
+        dilation: Dilation,
         i: &mut I,
         x: &I::Value,
         mut see: impl FnMut(usize, &I::Value),
     ) -> (I::Value, I::Value) {
         let (stem, mut s0, mut s1) = self.stem(i, x);
-        for (n, shape) in self.shapes().iter().enumerate() {
-            let out =
-                i.scope(&format!("cells.{n}"), |i| cell(i, self.cell(shape.reduction), shape, &s0, &s1));
+        let shapes = self.shapes();
+        for (n, (shape, pace)) in shapes.iter().zip(dilation.paces(&shapes)).enumerate() {
+            let genes = self.cell(shape.reduction);
+            let out = i.scope(&format!("cells.{n}"), |i| cell(i, genes, shape, pace, &s0, &s1));
             see(n, &out);
             (s0, s1) = (s1, out);
         }
@@ -127,7 +134,18 @@ impl EvalNet {
     ///
     /// The ImageNet network of at least three cells only ([`backbone_problem`](Self::backbone_problem)).
     pub fn backbone<I: Interpreter>(&self, i: &mut I, x: &I::Value, rectified: bool) -> [I::Value; 4] {
-        let taps = self.features(i, x);
+        self.backbone_at(Dilation::NONE, i, x, rectified)
+    }
+
+    /// [`backbone`](Self::backbone) with strides up to an output stride only, and the same weights.
+    pub fn backbone_at<I: Interpreter>(
+        &self,
+        dilation: Dilation,
+        i: &mut I,
+        x: &I::Value,
+        rectified: bool,
+    ) -> [I::Value; 4] {
+        let taps = self.features_at(dilation, i, x);
         let [c3, c4, c5] = self.stage_ends().map(|n| taps.cells[n].clone());
         let maps = [taps.stem, c3, c4, c5];
         if rectified { i.scope("backbone", |i| maps.map(|map| i.relu(&map))) } else { maps }
@@ -177,7 +195,7 @@ impl EvalNet {
 
     /// Images to logits.
     pub fn forward<I: Interpreter>(&self, i: &mut I, x: &I::Value) -> I::Value {
-        let (_, last) = self.cells(i, x, |_, _| ());
+        let (_, last) = self.cells(Dilation::NONE, i, x, |_, _| ());
         self.classify(i, &last)
     }
 
@@ -189,7 +207,7 @@ impl EvalNet {
     ) -> (I::Value, Option<I::Value>) {
         let tapped = self.auxiliary.then(|| self.auxiliary_cell());
         let mut tap = None;
-        let (_, last) = self.cells(i, x, |n, map| {
+        let (_, last) = self.cells(Dilation::NONE, i, x, |n, map| {
             if Some(n) == tapped {
                 tap = Some((n, map.clone()));
             }
@@ -241,7 +259,7 @@ impl EvalNet {
             NetworkKind::ImageNet => 2,
         };
         let x = i.relu(x);
-        let x = i.avg_pool(&Pool { kernel: 5, stride, padding: 0 }, &x);
+        let x = i.avg_pool(&Pool::new(5, stride, 0), &x);
         let x = i.conv("conv1", &Conv::pointwise(c, 128), &x);
         let x = i.batch_norm("bn1", &BatchNorm::new(128), &x);
         let x = i.relu(&x);
@@ -258,19 +276,20 @@ fn cell<I: Interpreter>(
     i: &mut I,
     genes: &Cell,
     shape: &CellShape,
+    pace: CellPace,
     s0: &I::Value,
     s1: &I::Value,
 ) -> I::Value {
-    let mut states = preprocess(i, shape, s0, s1).to_vec();
+    let mut states = preprocess(i, shape, pace.preprocess0, s0, s1).to_vec();
     let mut position = 0;
     for inputs in &genes.nodes {
         let mut branches = Vec::with_capacity(inputs.len());
         for &(op, source) in inputs {
-            let stride = if shape.reduction && source < 2 { 2 } else { 1 };
+            let pace = if source < 2 { pace.inputs } else { pace.inner };
             let x = states[source].clone();
-            let y = i.scope(&format!("ops.{position}"), |i| operation(i, op, shape.c, stride, false, &x));
+            let y = i.scope(&format!("ops.{position}"), |i| operation(i, op, shape.c, pace, false, &x));
             // Drop path leaves identities alone: dropping one would cut the only path without weights.
-            let identity = op == Op::SkipConnect && stride == 1;
+            let identity = op == Op::SkipConnect && !pace.halves;
             branches.extend(y.map(|y| if identity { y } else { i.drop_path(y) }));
             position += 1;
         }

@@ -22,8 +22,10 @@ use burn::backend::{
     AutodiffBackend, Backend, Dispatch, DispatchDevice, Flex, TensorMetadata, backend_extension,
 };
 use burn::tensor::{Device, Tensor, TensorData};
-use genas_kernels::cross_entropy::{self, Targets};
+use genas_kernels::cross_entropy::{self, Average, Targets};
 use genas_kernels::pool::PoolShape;
+use genas_kernels::resize::{self as resizing, ResizeShape};
+use genas_kernels::subsample::Grid;
 use genas_kernels::{
     ConvShape, batch_norm, dense, depthwise, elementwise, focal, pointwise, pool, subsample as sub,
 };
@@ -80,14 +82,19 @@ pub(crate) fn max_pool(pool: &Pool, x: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::k_max_pool(x.into_dispatch(), *pool))
 }
 
-/// Average pooling, padding not counted.
+/// Average pooling, what is outside the image not counted.
 pub(crate) fn avg_pool(pool: &Pool, x: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::k_avg_pool(x.into_dispatch(), *pool))
 }
 
-/// Every second pixel from `offset` on, zero outside; the size is halved, rounding up.
-pub(crate) fn subsample(offset: usize, x: Tensor<4>) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::k_subsample(x.into_dispatch(), offset))
+/// The pixels of a grid, zero outside.
+pub(crate) fn subsample(grid: Grid, x: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::k_subsample(x.into_dispatch(), grid))
+}
+
+/// Bilinear resizing to a height and width.
+pub(crate) fn resize(to: [usize; 2], align_corners: bool, x: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::k_resize(x.into_dispatch(), to, align_corners))
 }
 
 /// A factor for each image of a map; `None` is 1.
@@ -135,11 +142,19 @@ pub(crate) struct MapTargets {
     pub labels: Arc<[i64]>,
     pub smoothing: f32,
     pub ignore: Option<i64>,
+    pub weights: Option<Arc<[f32]>>,
+    pub average: Average,
 }
 
 impl MapTargets {
     fn borrow(&self) -> Targets<'_> {
-        Targets { labels: &self.labels, smoothing: self.smoothing, ignore: self.ignore }
+        Targets {
+            labels: &self.labels,
+            smoothing: self.smoothing,
+            ignore: self.ignore,
+            weights: self.weights.as_deref(),
+            average: self.average,
+        }
     }
 }
 
@@ -169,7 +184,8 @@ pub(crate) trait Kernels: Backend {
     fn k_focal(x: FloatTensor<Self>, targets: FocalTargets) -> FloatTensor<Self>;
     fn k_max_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
     fn k_avg_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
-    fn k_subsample(x: FloatTensor<Self>, offset: usize) -> FloatTensor<Self>;
+    fn k_subsample(x: FloatTensor<Self>, grid: Grid) -> FloatTensor<Self>;
+    fn k_resize(x: FloatTensor<Self>, to: [usize; 2], align_corners: bool) -> FloatTensor<Self>;
     fn k_add_scaled(a: FloatTensor<Self>, b: FloatTensor<Self>, scales: [Scales; 2]) -> FloatTensor<Self>;
     /// The mean loss, and of each place the largest logit and the logarithm of the sum of exponentials relative to it.
     fn k_cross_entropy(
@@ -219,7 +235,9 @@ pub(crate) trait KernelGradients: Kernels {
     /// Gradient of the input of `size`.
     fn avg_pool_backward(size: [usize; 2], g: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
     /// Gradient of the input of `size`.
-    fn subsample_backward(size: [usize; 2], g: FloatTensor<Self>, offset: usize) -> FloatTensor<Self>;
+    fn subsample_backward(size: [usize; 2], g: FloatTensor<Self>, grid: Grid) -> FloatTensor<Self>;
+    /// Gradient of the input of `size`.
+    fn resize_backward(size: [usize; 2], g: FloatTensor<Self>, align_corners: bool) -> FloatTensor<Self>;
     /// Gradient of one of the maps that `k_add_scaled` adds.
     fn scale(g: FloatTensor<Self>, scales: Scales) -> FloatTensor<Self>;
     /// Gradient of the logits.
@@ -267,7 +285,7 @@ fn conv_shape(x: &FlexTensor, conv: &Conv) -> ConvShape {
 }
 
 fn pool_shape(planes: usize, [h, w]: [usize; 2], p: &Pool) -> PoolShape {
-    PoolShape { planes, h, w, k: p.kernel, stride: p.stride, pad: p.padding }
+    PoolShape { planes, h, w, k: p.kernel, stride: p.stride, pad: p.padding, dilation: p.dilation }
 }
 
 fn map_shape(x: &FlexTensor) -> cross_entropy::Shape {
@@ -354,10 +372,16 @@ impl Kernels for Flex {
         make(with(&x, |x| pool::avg_forward(x, &s)), [n, c, s.out_h(), s.out_w()])
     }
 
-    fn k_subsample(x: FlexTensor, offset: usize) -> FlexTensor {
+    fn k_subsample(x: FlexTensor, grid: Grid) -> FlexTensor {
         let [n, c, h, w] = dims4(&x);
-        let y = with(&x, |x| sub::forward(x, n * c, h, w, offset));
-        make(y, [n, c, h.div_ceil(2), w.div_ceil(2)])
+        let y = with(&x, |x| sub::forward(x, n * c, h, w, grid));
+        make(y, [n, c, grid.out_len(h), grid.out_len(w)])
+    }
+
+    fn k_resize(x: FlexTensor, to: [usize; 2], align_corners: bool) -> FlexTensor {
+        let [n, c, h, w] = dims4(&x);
+        let s = ResizeShape { planes: n * c, from: [h, w], to, align_corners };
+        make(with(&x, |x| resizing::forward(x, &s)), [n, c, to[0], to[1]])
     }
 
     fn k_add_scaled(a: FlexTensor, b: FlexTensor, scales: [Scales; 2]) -> FlexTensor {
@@ -489,9 +513,15 @@ impl KernelGradients for Flex {
         make(with(&g, |g| pool::avg_backward(g, &pool_shape(n * c, [h, w], &p))), [n, c, h, w])
     }
 
-    fn subsample_backward([h, w]: [usize; 2], g: FlexTensor, offset: usize) -> FlexTensor {
+    fn subsample_backward([h, w]: [usize; 2], g: FlexTensor, grid: Grid) -> FlexTensor {
         let [n, c, _, _] = dims4(&g);
-        make(with(&g, |g| sub::backward(g, n * c, h, w, offset)), [n, c, h, w])
+        make(with(&g, |g| sub::backward(g, n * c, h, w, grid)), [n, c, h, w])
+    }
+
+    fn resize_backward([h, w]: [usize; 2], g: FlexTensor, align_corners: bool) -> FlexTensor {
+        let [n, c, height, width] = dims4(&g);
+        let s = ResizeShape { planes: n * c, from: [h, w], to: [height, width], align_corners };
+        make(with(&g, |g| resizing::backward(g, &s)), [n, c, h, w])
     }
 
     fn scale(g: FlexTensor, scales: Scales) -> FlexTensor {
@@ -508,7 +538,7 @@ impl KernelGradients for Flex {
         targets: MapTargets,
     ) -> FlexTensor {
         let (s, targets) = (map_shape(&x), targets.borrow());
-        let scale = with(&g, |g| g[0]) / targets.counted().max(1) as f32;
+        let scale = (f64::from(with(&g, |g| g[0])) / targets.divisor()) as f32;
         let gx = with(&x, |x| {
             with(&max, |max| {
                 with(&log_sum, |log_sum| cross_entropy::backward(x, &targets, max, log_sum, scale, s))
@@ -549,10 +579,24 @@ impl<B: KernelGradients> Backward<B, 1> for AvgPoolBackward {
 }
 
 #[derive(Debug)]
+struct ResizeBackward;
+
+impl<B: KernelGradients> Backward<B, 1> for ResizeBackward {
+    type State = ([usize; 2], bool);
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let g = gradients.consume::<B>(&ops.node);
+        if let [Some(parent)] = ops.parents {
+            gradients.register::<B>(parent.id, B::resize_backward(ops.state.0, g, ops.state.1));
+        }
+    }
+}
+
+#[derive(Debug)]
 struct SubsampleBackward;
 
 impl<B: KernelGradients> Backward<B, 1> for SubsampleBackward {
-    type State = ([usize; 2], usize);
+    type State = ([usize; 2], Grid);
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let g = gradients.consume::<B>(&ops.node);
@@ -706,14 +750,14 @@ impl<B: KernelGradients> RetroForward for BatchNormAgain<B> {
 #[derive(Debug)]
 struct SubsampleAgain<B> {
     x: NodeId,
-    offset: usize,
+    grid: Grid,
     backend: PhantomData<fn() -> B>,
 }
 
 impl<B: KernelGradients> RetroForward for SubsampleAgain<B> {
     fn forward(&self, states: &mut BackwardStates, output: NodeId) {
         let x = states.get_state::<FloatTensor<B>>(&self.x);
-        states.save(output, B::k_subsample(x, self.offset));
+        states.save(output, B::k_subsample(x, self.grid));
     }
 }
 
@@ -820,9 +864,22 @@ impl<B: KernelGradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         }
     }
 
-    fn k_subsample(x: FloatTensor<Self>, offset: usize) -> FloatTensor<Self> {
+    fn k_resize(x: FloatTensor<Self>, to: [usize; 2], align_corners: bool) -> FloatTensor<Self> {
         let [_, _, h, w] = x.shape().dims();
-        let again = SubsampleAgain::<B> { x: x.id(), offset, backend: PhantomData };
+        match ResizeBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let y = B::k_resize(x.into_primitive(), to, align_corners);
+                prepared.finish(([h, w], align_corners), y)
+            }
+            OpsKind::UnTracked(prepared) => {
+                prepared.finish(B::k_resize(x.into_primitive(), to, align_corners))
+            }
+        }
+    }
+
+    fn k_subsample(x: FloatTensor<Self>, grid: Grid) -> FloatTensor<Self> {
+        let [_, _, h, w] = x.shape().dims();
+        let again = SubsampleAgain::<B> { x: x.id(), grid, backend: PhantomData };
         match SubsampleBackward
             .prepare::<Recompute>([x.node()])
             .memory_bound()
@@ -831,9 +888,9 @@ impl<B: KernelGradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
             .stateful()
         {
             OpsKind::Tracked(prepared) => {
-                prepared.finish(([h, w], offset), B::k_subsample(x.into_primitive(), offset))
+                prepared.finish(([h, w], grid), B::k_subsample(x.into_primitive(), grid))
             }
-            OpsKind::UnTracked(prepared) => prepared.finish(B::k_subsample(x.into_primitive(), offset)),
+            OpsKind::UnTracked(prepared) => prepared.finish(B::k_subsample(x.into_primitive(), grid)),
         }
     }
 

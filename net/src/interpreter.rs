@@ -1,6 +1,6 @@
 //! What a network needs from whoever reads it.
 
-use crate::layer::{BatchNorm, Conv, Linear, Pool};
+use crate::layer::{BatchNorm, Conv, FactorizedReduce, Linear, Pool, Probability};
 
 /// A reader of network wiring: tensors, cost, parameter declaration, an ONNX graph.
 ///
@@ -28,7 +28,7 @@ pub trait Interpreter {
     /// Max pooling.
     fn max_pool(&mut self, pool: &Pool, x: &Self::Value) -> Self::Value;
 
-    /// Average pooling, padding not counted.
+    /// Average pooling, what is outside the image not counted.
     fn avg_pool(&mut self, pool: &Pool, x: &Self::Value) -> Self::Value;
 
     /// Sum of one or more maps of the same shape.
@@ -37,13 +37,15 @@ pub trait Interpreter {
     /// Concatenation of channels.
     fn concat(&mut self, xs: &[Self::Value]) -> Self::Value;
 
-    /// The two strided 1x1 convolutions of FactorizedReduce, concatenated: `conv_1` reads the pixels
-    /// `(2i, 2j)`, `conv_2` the pixels `(2i + 1, 2j + 1)`, zero outside. Halves the size, rounding up.
-    /// Weight shapes `[c_out / 2, c_in, 1, 1]` each.
-    fn factorized_reduce(&mut self, c_in: usize, c_out: usize, x: &Self::Value) -> Self::Value;
+    /// The two 1x1 convolutions of [`FactorizedReduce`], named `conv_1` and `conv_2`.
+    fn factorized_reduce(&mut self, reduce: &FactorizedReduce, x: &Self::Value) -> Self::Value;
 
     /// Every pixel four times, as a square: the size is doubled.
     fn upsample(&mut self, x: &Self::Value) -> Self::Value;
+
+    /// Bilinear resizing to the size of `like`, as PyTorch's `interpolate`: the middles of the corner pixels lie on each
+    /// other if `align_corners`, the corners of the images if not.
+    fn resize(&mut self, x: &Self::Value, like: &Self::Value, align_corners: bool) -> Self::Value;
 
     /// Mean over the pixels: `[n, c, h, w]` to `[n, c, 1, 1]`.
     fn global_avg_pool(&mut self, x: &Self::Value) -> Self::Value;
@@ -53,6 +55,11 @@ pub trait Interpreter {
 
     /// Stochastic depth of one branch: identity unless training.
     fn drop_path(&mut self, x: Self::Value) -> Self::Value {
+        x
+    }
+
+    /// Dropout of whole channels (PyTorch's `Dropout2d`): identity unless training.
+    fn dropout(&mut self, _probability: Probability, x: Self::Value) -> Self::Value {
         x
     }
 }

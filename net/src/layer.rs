@@ -1,5 +1,7 @@
 //! Layers as plain descriptions: what an [`Interpreter`](crate::Interpreter) needs to know of each.
 
+use serde::{Deserialize, Serialize};
+
 /// A 2-d convolution without its weights. Weight shape `[c_out, c_in / groups, kernel[0], kernel[1]]`; bias `[c_out]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv {
@@ -76,7 +78,7 @@ impl Conv {
     }
 }
 
-/// A square max or average pooling. Average pooling does not count the padding.
+/// A square max or average pooling. Average pooling does not count what is outside the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// Window side.
@@ -85,12 +87,51 @@ pub struct Pool {
     pub stride: usize,
     /// Padding on each side.
     pub padding: usize,
+    /// Distance between neighbours in the window.
+    pub dilation: usize,
 }
 
 impl Pool {
+    /// Without dilation.
+    pub fn new(kernel: usize, stride: usize, padding: usize) -> Self {
+        Self { kernel, stride, padding, dilation: 1 }
+    }
+
+    /// A window of odd side that keeps the size at stride 1.
+    pub fn same(kernel: usize, stride: usize, dilation: usize) -> Self {
+        Self { kernel, stride, padding: dilation * (kernel - 1) / 2, dilation }
+    }
+
     /// Output height and width, or `None` if the window does not fit.
     pub fn output_size(&self, size: [usize; 2]) -> Option<[usize; 2]> {
-        Conv::dense(1, 1, self.kernel, self.stride, self.padding).output_size(size)
+        let conv = Conv::dense(1, 1, self.kernel, self.stride, self.padding);
+        Conv { dilation: self.dilation, ..conv }.output_size(size)
+    }
+}
+
+/// The two 1x1 convolutions of DARTS's FactorizedReduce, concatenated: `conv_1` reads the pixels `(s i, s j)`, `conv_2` the
+/// pixels `(s i + shift, s j + shift)`, zero outside; `s` is the stride. Weight shapes `[c_out / 2, c_in, 1, 1]` each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FactorizedReduce {
+    /// Input channels.
+    pub c_in: usize,
+    /// Output channels. Even.
+    pub c_out: usize,
+    /// Stride: 2 for a reduction, 1 where dilation stands for one.
+    pub stride: usize,
+    /// Rows and columns between what the halves read.
+    pub shift: usize,
+}
+
+impl FactorizedReduce {
+    /// Halves the size, rounding up.
+    pub fn halving(c_in: usize, c_out: usize) -> Self {
+        Self { c_in, c_out, stride: 2, shift: 1 }
+    }
+
+    /// Output height and width.
+    pub fn output_size(&self, size: [usize; 2]) -> [usize; 2] {
+        size.map(|side| side.div_ceil(self.stride))
     }
 }
 
@@ -117,4 +158,45 @@ pub struct Linear {
     pub c_in: usize,
     /// Output features.
     pub c_out: usize,
+}
+
+/// A probability: a number from 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Probability(f64);
+
+impl Probability {
+    /// `None` for what is no probability.
+    pub fn new(value: f64) -> Option<Self> {
+        // A sum with 0 leaves one zero of two.
+        (0.0..=1.0).contains(&value).then_some(Self(value + 0.0))
+    }
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+// Never NaN, and with one zero only.
+impl Eq for Probability {}
+
+impl std::hash::Hash for Probability {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
+
+impl TryFrom<f64> for Probability {
+    type Error = String;
+
+    fn try_from(value: f64) -> Result<Self, String> {
+        Self::new(value).ok_or_else(|| format!("a probability is from 0 to 1, not {value}"))
+    }
+}
+
+impl From<Probability> for f64 {
+    fn from(probability: Probability) -> f64 {
+        probability.0
+    }
 }

@@ -1,7 +1,7 @@
 //! The parameters of a network: names, shapes and places, found by reading its wiring.
 
 use crate::interpreter::Interpreter;
-use crate::layer::{BatchNorm, Conv, Linear, Pool};
+use crate::layer::{BatchNorm, Conv, FactorizedReduce, Linear, Pool};
 use std::collections::HashMap;
 
 /// What an entry of a [`Layout`] is for.
@@ -219,15 +219,20 @@ impl Interpreter for Declare {
         [xs.iter().map(|x| x[0]).sum(), xs[0][1], xs[0][2]]
     }
 
-    fn factorized_reduce(&mut self, c_in: usize, c_out: usize, x: &[usize; 3]) -> [usize; 3] {
+    fn factorized_reduce(&mut self, reduce: &FactorizedReduce, x: &[usize; 3]) -> [usize; 3] {
         for name in ["conv_1.weight", "conv_2.weight"] {
-            self.declare(name, &[c_out / 2, c_in, 1, 1], Role::ConvWeight, c_in);
+            self.declare(name, &[reduce.c_out / 2, reduce.c_in, 1, 1], Role::ConvWeight, reduce.c_in);
         }
-        [c_out, x[1].div_ceil(2), x[2].div_ceil(2)]
+        let [h, w] = reduce.output_size([x[1], x[2]]);
+        [reduce.c_out, h, w]
     }
 
     fn upsample(&mut self, x: &[usize; 3]) -> [usize; 3] {
         [x[0], 2 * x[1], 2 * x[2]]
+    }
+
+    fn resize(&mut self, x: &[usize; 3], like: &[usize; 3], _: bool) -> [usize; 3] {
+        [x[0], like[1], like[2]]
     }
 
     fn global_avg_pool(&mut self, x: &[usize; 3]) -> [usize; 3] {

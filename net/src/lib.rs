@@ -7,7 +7,9 @@
 
 mod checkpoint;
 mod cost;
+mod deeplab;
 mod device;
+mod dilation;
 mod ema;
 mod error;
 mod evalnet;
@@ -32,22 +34,28 @@ mod weights;
 pub use burn::tensor::Device;
 pub use checkpoint::{WeightsFile, atomic_write, read_weights, write_weights};
 pub use cost::{Cost, CostReport};
+pub use deeplab::{AuxiliaryHead, DeepLabV3};
 pub use device::{DeviceSpec, Devices};
+pub use dilation::Dilation;
 pub use ema::Ema;
 pub use error::NetError;
 pub use evalnet::{EvalNet, NetworkKind, Taps};
 pub use freeze::Freeze;
+pub use genas_kernels::cross_entropy::Average;
 pub use interpreter::Interpreter;
-pub use layer::{BatchNorm, Conv, Linear, Pool};
+pub use layer::{BatchNorm, Conv, FactorizedReduce, Linear, Pool, Probability};
 pub use layout::{Declare, Entry, Layout, Role};
-pub use loss::{AnchorLabels, cross_entropy, cross_entropy_per_sample, sigmoid_focal_loss, smooth_l1_at};
+pub use loss::{
+    AnchorLabels, PixelLabels, cross_entropy, cross_entropy_map, cross_entropy_per_sample,
+    sigmoid_focal_loss, smooth_l1_at,
+};
 pub use network::Network;
 pub use ops::{BN_EPS, BN_MOMENTUM};
 #[cfg(feature = "cuda")]
 pub use replicas::OnDevices;
 pub use replicas::{AllReduce, InProcess, ReplicaBatchNorm, run_replicas};
 pub use retinanet::{LevelMaps, RetinaNet};
-pub use schedule::{Cosine, Schedule, WarmUp, drop_path_probability};
+pub use schedule::{Cosine, Polynomial, Schedule, WarmUp, drop_path_probability};
 pub use supernet::{Path, Supernet};
 pub use tensors::{BatchStats, Feature, Mode, Precision, Tensors};
 pub use torch::{read_torch, torch_name};

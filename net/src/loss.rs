@@ -1,8 +1,10 @@
-//! Losses: cross-entropy, for training (burn) and for scores (host); a detector's focal and box losses.
+//! Losses: cross-entropy, for training (burn) and for scores (host), of single labels and of maps; a detector's focal and
+//! box losses.
 
 use crate::extension::{self, FocalTargets, MapTargets};
 use burn::tensor::activation::{self, log_softmax};
 use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData};
+use genas_kernels::cross_entropy::{Average, Targets};
 use std::sync::Arc;
 
 /// Mean cross-entropy of logits `[n, classes, 1, 1]`, with label smoothing `s`: the target is
@@ -10,10 +12,9 @@ use std::sync::Arc;
 pub fn cross_entropy(logits: Tensor<4>, labels: &[i64], smoothing: f32) -> Tensor<1> {
     let [n, classes, _, _] = logits.dims();
     if extension::supported(&logits.device()) {
-        return extension::cross_entropy(
-            logits,
-            MapTargets { labels: labels.into(), smoothing, ignore: None },
-        );
+        let (ignore, weights, average) = (None, None, Average::Counted);
+        let targets = MapTargets { labels: labels.into(), smoothing, ignore, weights, average };
+        return extension::cross_entropy(logits, targets);
     }
     let mut targets = vec![smoothing / classes as f32; n * classes];
     for (row, &label) in labels.iter().enumerate() {
@@ -22,6 +23,53 @@ pub fn cross_entropy(logits: Tensor<4>, labels: &[i64], smoothing: f32) -> Tenso
     let targets = Tensor::<2>::from_data(TensorData::new(targets, [n, classes]), &logits.device());
     let log_p = log_softmax(logits.reshape([n, classes]), 1);
     (log_p * targets).sum().div_scalar(-(n as f32))
+}
+
+/// What a segmenter's pixels are, for [`cross_entropy_map`].
+#[derive(Clone, Debug)]
+pub struct PixelLabels {
+    /// A class for each pixel `[n, h, w]`, or [`ignore`](Self::ignore). Others panic: whoever reads masks checks them.
+    pub labels: Arc<[i64]>,
+    /// The label of pixels that have no loss.
+    pub ignore: Option<i64>,
+    /// A factor for each class's losses, not below 0.
+    pub weights: Option<Arc<[f32]>>,
+    /// Over which pixels the mean is. MMSegmentation's default is all of them, PyTorch's those that are not ignored.
+    pub average: Average,
+}
+
+/// Mean cross-entropy of logits `[n, classes, h, w]`, PyTorch's `cross_entropy` with `weight` and `ignore_index`, except
+/// that without any labelled pixel it is 0.
+pub fn cross_entropy_map(logits: Tensor<4>, pixels: &PixelLabels) -> Tensor<1> {
+    if extension::supported(&logits.device()) {
+        let PixelLabels { labels, ignore, weights, average } = pixels.clone();
+        return extension::cross_entropy(
+            logits,
+            MapTargets { labels, smoothing: 0.0, ignore, weights, average },
+        );
+    }
+    cross_entropy_map_by_burn(logits, pixels)
+}
+
+/// [`cross_entropy_map`] in burn's own operations.
+fn cross_entropy_map_by_burn(logits: Tensor<4>, pixels: &PixelLabels) -> Tensor<1> {
+    let ([n, _, h, w], device) = (logits.dims(), logits.device());
+    let (ignore, weights, average) = (pixels.ignore, pixels.weights.as_deref(), pixels.average);
+    let divisor = Targets { ignore, weights, average, ..Targets::new(&pixels.labels) }.divisor();
+    let ignored = |label: &i64| Some(*label) == ignore;
+    // An ignored pixel is one of class 0 whose loss counts nothing.
+    let classes: Vec<i64> =
+        pixels.labels.iter().map(|label| if ignored(label) { 0 } else { *label }).collect();
+    let share = |label: &i64| {
+        let weight =
+            weights.map_or(1.0, |weights| if ignored(label) { 0.0 } else { weights[*label as usize] });
+        if ignored(label) { 0.0 } else { (f64::from(weight) / divisor) as f32 }
+    };
+    let shares: Vec<f32> = pixels.labels.iter().map(share).collect();
+    let shape = [n, 1, h, w];
+    let classes = Tensor::<4, Int>::from_data(TensorData::new(classes, shape), &device);
+    let shares = Tensor::<4>::from_data(TensorData::new(shares, shape), &device);
+    (log_softmax(logits, 1).gather(1, classes) * shares).sum().neg()
 }
 
 /// What a detector's anchors are, for [`sigmoid_focal_loss`].
@@ -155,6 +203,29 @@ mod tests {
             assert!((kernel - burn).abs() < 1e-5 * burn, "{kernel} {burn}");
             for (a, b) in kernel_gradient.iter().zip(&gradient) {
                 assert!((a - b).abs() < 1e-5, "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn losses_of_maps_are_the_same_everywhere() {
+        let (shape, classes) = ([2, 4, 3, 5], 4);
+        let values: Vec<f32> = (0..120).map(|i| ((i * 37 % 101) as f32 - 50.0) / 12.0).collect();
+        let labels: Arc<[i64]> = (0..30).map(|i| [255, i * i % classes][usize::from(i % 4 > 0)]).collect();
+        let some: Arc<[f32]> = [0.5, 2.0, 0.0, 1.25].into();
+        for average in [Average::Counted, Average::AllPlaces] {
+            for weights in [None, Some(some.clone())] {
+                let pixels = PixelLabels { labels: labels.clone(), ignore: Some(255), weights, average };
+                let one = map(values.clone(), shape);
+                let (kernel, kernel_gradient) =
+                    loss_and_gradient(&one, cross_entropy_map(one.clone(), &pixels));
+                let two = map(values.clone(), shape);
+                let (burn, gradient) =
+                    loss_and_gradient(&two, cross_entropy_map_by_burn(two.clone(), &pixels));
+                assert!((kernel - burn).abs() < 1e-5 * burn, "{kernel} {burn}");
+                for (a, b) in kernel_gradient.iter().zip(&gradient) {
+                    assert!((a - b).abs() < 1e-6, "{a} {b}");
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Any network that weights can belong to, as it is written beside them.
 
+use crate::deeplab::DeepLabV3;
 use crate::evalnet::EvalNet;
 use crate::layout::Layout;
 use crate::retinanet::RetinaNet;
@@ -17,6 +18,9 @@ pub enum Network {
     /// A detector.
     #[serde(rename = "retinanet")]
     RetinaNet(RetinaNet),
+    /// A segmenter.
+    #[serde(rename = "deeplabv3")]
+    DeepLabV3(DeepLabV3),
 }
 
 impl Network {
@@ -26,6 +30,7 @@ impl Network {
             Network::Supernet(net) => net.layout(),
             Network::Eval(net) => net.layout(),
             Network::RetinaNet(net) => net.layout(),
+            Network::DeepLabV3(net) => net.layout(),
         }
     }
 }

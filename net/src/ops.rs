@@ -1,7 +1,8 @@
 //! The candidate operations of a cell as wiring (spec 01-A1; DARTS `operations.py`).
 
+use crate::dilation::Pace;
 use crate::interpreter::Interpreter;
-use crate::layer::{BatchNorm, Conv, Pool};
+use crate::layer::{BatchNorm, Conv, FactorizedReduce, Pool};
 use genas_space::Op;
 
 /// Added to the variance in every batch normalisation.
@@ -16,24 +17,26 @@ pub(crate) fn relu_conv_bn<I: Interpreter>(i: &mut I, c_in: usize, c_out: usize,
     i.batch_norm("bn", &BatchNorm::new(c_out), &x)
 }
 
-/// ReLU, FactorizedReduce, BatchNorm: halves the size.
+/// ReLU, FactorizedReduce, BatchNorm: halves the size, unless dilation stands for that.
 pub(crate) fn factorized_reduce<I: Interpreter>(
     i: &mut I,
     c_in: usize,
     c_out: usize,
+    pace: Pace,
     x: &I::Value,
 ) -> I::Value {
     let x = i.relu(x);
-    let x = i.factorized_reduce(c_in, c_out, &x);
+    let x =
+        i.factorized_reduce(&FactorizedReduce { c_in, c_out, stride: pace.stride, shift: pace.shift }, &x);
     i.batch_norm("bn", &BatchNorm::new(c_out), &x)
 }
 
 /// Two depthwise separable convolutions in a row; the first carries the stride.
-fn sep_conv<I: Interpreter>(i: &mut I, c: usize, kernel: usize, stride: usize, x: &I::Value) -> I::Value {
+fn sep_conv<I: Interpreter>(i: &mut I, c: usize, kernel: usize, pace: Pace, x: &I::Value) -> I::Value {
     let mut x = x.clone();
-    for (n, stride) in [(1, stride), (2, 1)] {
+    for (n, stride, dilation) in [(1, pace.stride, pace.first), (2, 1, pace.rest)] {
         x = i.relu(&x);
-        x = i.conv(&format!("depthwise{n}"), &Conv::depthwise(c, kernel, stride, 1), &x);
+        x = i.conv(&format!("depthwise{n}"), &Conv::depthwise(c, kernel, stride, dilation), &x);
         x = i.conv(&format!("pointwise{n}"), &Conv::pointwise(c, c), &x);
         x = i.batch_norm(&format!("bn{n}"), &BatchNorm::new(c), &x);
     }
@@ -41,19 +44,22 @@ fn sep_conv<I: Interpreter>(i: &mut I, c: usize, kernel: usize, stride: usize, x
 }
 
 /// One dilated depthwise separable convolution.
-fn dil_conv<I: Interpreter>(i: &mut I, c: usize, kernel: usize, stride: usize, x: &I::Value) -> I::Value {
+fn dil_conv<I: Interpreter>(i: &mut I, c: usize, kernel: usize, pace: Pace, x: &I::Value) -> I::Value {
     let x = i.relu(x);
-    let x = i.conv("depthwise", &Conv::depthwise(c, kernel, stride, 2), &x);
+    let x = i.conv("depthwise", &Conv::depthwise(c, kernel, pace.stride, 2 * pace.first), &x);
     let x = i.conv("pointwise", &Conv::pointwise(c, c), &x);
     i.batch_norm("bn", &BatchNorm::new(c), &x)
 }
 
 /// 1x7 then 7x1 convolution (AmoebaNet only).
-fn conv_7x1_1x7<I: Interpreter>(i: &mut I, c: usize, stride: usize, x: &I::Value) -> I::Value {
-    let dense = Conv::dense(c, c, 1, 1, 0);
+fn conv_7x1_1x7<I: Interpreter>(i: &mut I, c: usize, pace: Pace, x: &I::Value) -> I::Value {
+    // Each of the two is the one that strides in its direction.
+    let (stride, dilation) = (pace.stride, pace.first);
+    let dense = Conv { dilation, ..Conv::dense(c, c, 1, 1, 0) };
+    let (across, down) = ([0, 3 * dilation], [3 * dilation, 0]);
     let x = i.relu(x);
-    let x = i.conv("conv_1x7", &Conv { kernel: [1, 7], stride: [1, stride], padding: [0, 3], ..dense }, &x);
-    let x = i.conv("conv_7x1", &Conv { kernel: [7, 1], stride: [stride, 1], padding: [3, 0], ..dense }, &x);
+    let x = i.conv("conv_1x7", &Conv { kernel: [1, 7], stride: [1, stride], padding: across, ..dense }, &x);
+    let x = i.conv("conv_7x1", &Conv { kernel: [7, 1], stride: [stride, 1], padding: down, ..dense }, &x);
     i.batch_norm("bn", &BatchNorm::new(c), &x)
 }
 
@@ -65,38 +71,39 @@ pub(crate) fn operation<I: Interpreter>(
     i: &mut I,
     op: Op,
     c: usize,
-    stride: usize,
+    pace: Pace,
     pool_bn: bool,
     x: &I::Value,
 ) -> Option<I::Value> {
-    let pool = Pool { kernel: 3, stride, padding: 1 };
+    let pool = Pool::same(3, pace.stride, pace.first);
     i.scope(op.name(), |i| match op {
         Op::None => None,
         Op::MaxPool3x3 | Op::AvgPool3x3 => {
             let y = if op == Op::MaxPool3x3 { i.max_pool(&pool, x) } else { i.avg_pool(&pool, x) };
             Some(if pool_bn { i.batch_norm("bn", &BatchNorm::new(c), &y) } else { y })
         }
-        Op::SkipConnect if stride == 1 => Some(x.clone()),
-        Op::SkipConnect => Some(factorized_reduce(i, c, c, x)),
-        Op::SepConv3x3 => Some(sep_conv(i, c, 3, stride, x)),
-        Op::SepConv5x5 => Some(sep_conv(i, c, 5, stride, x)),
-        Op::SepConv7x7 => Some(sep_conv(i, c, 7, stride, x)),
-        Op::DilConv3x3 => Some(dil_conv(i, c, 3, stride, x)),
-        Op::DilConv5x5 => Some(dil_conv(i, c, 5, stride, x)),
-        Op::Conv7x1_1x7 => Some(conv_7x1_1x7(i, c, stride, x)),
+        Op::SkipConnect if !pace.halves => Some(x.clone()),
+        Op::SkipConnect => Some(factorized_reduce(i, c, c, pace, x)),
+        Op::SepConv3x3 => Some(sep_conv(i, c, 3, pace, x)),
+        Op::SepConv5x5 => Some(sep_conv(i, c, 5, pace, x)),
+        Op::SepConv7x7 => Some(sep_conv(i, c, 7, pace, x)),
+        Op::DilConv3x3 => Some(dil_conv(i, c, 3, pace, x)),
+        Op::DilConv5x5 => Some(dil_conv(i, c, 5, pace, x)),
+        Op::Conv7x1_1x7 => Some(conv_7x1_1x7(i, c, pace, x)),
     })
 }
 
-/// The two inputs of a cell brought to its width: `preprocess0`, `preprocess1`.
+/// The two inputs of a cell brought to its width: `preprocess0`, which moves at `pace` if it reduces, and `preprocess1`.
 pub(crate) fn preprocess<I: Interpreter>(
     i: &mut I,
     shape: &CellShape,
+    pace: Pace,
     s0: &I::Value,
     s1: &I::Value,
 ) -> [I::Value; 2] {
     let s0 = i.scope("preprocess0", |i| {
         if shape.reduction_prev {
-            factorized_reduce(i, shape.c_prev_prev, shape.c, s0)
+            factorized_reduce(i, shape.c_prev_prev, shape.c, pace, s0)
         } else {
             relu_conv_bn(i, shape.c_prev_prev, shape.c, s0)
         }

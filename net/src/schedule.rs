@@ -25,6 +25,27 @@ impl Cosine {
     }
 }
 
+/// Falling as a power of what is left, per step: MMSegmentation's `poly` (spec 06-5).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Polynomial {
+    /// Rate of the first step.
+    pub base: f64,
+    /// Rate behind the last one.
+    pub min: f64,
+    /// 0.9 in DeepLab; 1 is a straight line.
+    pub power: f64,
+    /// Length in steps.
+    pub steps: usize,
+}
+
+impl Polynomial {
+    /// Rate of a step, counted from 0; the end's from there on.
+    pub fn at(&self, step: usize) -> f64 {
+        let left = self.steps.saturating_sub(step) as f64 / self.steps.max(1) as f64;
+        (self.base - self.min) * left.powf(self.power) + self.min
+    }
+}
+
 /// Epochs of the warm-up, and of the slow end of the linear schedule.
 const LAST: usize = 5;
 
@@ -127,6 +148,17 @@ mod tests {
         assert!((cosine.at(249) - 0.001).abs() < 1e-15);
         let standard = Cosine { shifted: false, ..cosine };
         assert_eq!(standard.at(0), 0.025);
+    }
+
+    #[test]
+    fn polynomial_falls_from_base_to_minimum() {
+        let poly = Polynomial { base: 0.01, min: 1e-4, power: 0.9, steps: 40_000 };
+        assert_eq!(poly.at(0), 0.01);
+        assert!((poly.at(20_000) - (0.0099 * 0.5f64.powf(0.9) + 1e-4)).abs() < 1e-15);
+        assert!((1..=40_000).all(|step| poly.at(step) < poly.at(step - 1)));
+        assert_eq!((poly.at(40_000), poly.at(50_000)), (1e-4, 1e-4));
+        let line = Polynomial { power: 1.0, min: 0.0, ..poly };
+        assert!((line.at(10_000) - 0.0075).abs() < 1e-15);
     }
 
     #[test]

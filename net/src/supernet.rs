@@ -1,6 +1,7 @@
 //! The weight-sharing supernet of the DARTS space (spec 01-A5): every edge holds all operations,
 //! a candidate picks one per edge.
 
+use crate::dilation::CellPace;
 use crate::interpreter::Interpreter;
 use crate::layer::{BatchNorm, Conv, Linear};
 use crate::layout::Layout;
@@ -94,15 +95,16 @@ impl Supernet {
 }
 
 fn cell<I: Interpreter>(i: &mut I, shape: &CellShape, path: Path, s0: &I::Value, s1: &I::Value) -> I::Value {
-    let mut states = preprocess(i, shape, s0, s1).to_vec();
+    let pace = CellPace::plain(shape.reduction);
+    let mut states = preprocess(i, shape, pace.preprocess0, s0, s1).to_vec();
     for node in 0..N_NODES {
         let mut branches = Vec::new();
         for (source, x) in states.iter().enumerate() {
             let edge = edge_index(node, source);
-            let stride = if shape.reduction && source < 2 { 2 } else { 1 };
+            let pace = if source < 2 { pace.inputs } else { pace.inner };
             i.scope(&format!("edges.{edge}"), |i| {
                 for op in chosen(path, shape.reduction, edge) {
-                    branches.extend(operation(i, op, shape.c, stride, true, x));
+                    branches.extend(operation(i, op, shape.c, pace, true, x));
                 }
             });
         }

@@ -4,7 +4,7 @@ use crate::error::NetError;
 use crate::extension::{self, Scales};
 use crate::freeze::Freeze;
 use crate::interpreter::Interpreter;
-use crate::layer::{BatchNorm, Conv, Linear, Pool};
+use crate::layer::{BatchNorm, Conv, FactorizedReduce, Linear, Pool, Probability};
 use crate::layout::Scope;
 use crate::ops::BN_EPS;
 use crate::synchronised::{SharedBatch, Synchroniser};
@@ -15,6 +15,7 @@ use burn::tensor::module::{
 };
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, activation};
+use genas_kernels::{resize, subsample::Grid};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -365,12 +366,16 @@ impl Interpreter for Tensors<'_> {
             return extension::max_pool(pool, x.clone().tensor()).into();
         }
         let options = MaxPoolOptions::new([pool.kernel; 2]).with_stride([pool.stride; 2]);
-        max_pool2d(x.clone().tensor(), options.with_padding([pool.padding; 2])).into()
+        let options = options.with_padding([pool.padding; 2]).with_dilation([pool.dilation; 2]);
+        max_pool2d(x.clone().tensor(), options).into()
     }
 
     fn avg_pool(&mut self, pool: &Pool, x: &Feature) -> Feature {
         if self.kernels {
             return extension::avg_pool(pool, x.clone().tensor()).into();
+        }
+        if pool.dilation > 1 {
+            return dilated_mean(pool, x.clone().tensor()).into();
         }
         let options = AvgPoolOptions::new([pool.kernel; 2]).with_stride([pool.stride; 2]);
         let options = options.with_padding([pool.padding; 2]).with_count_include_pad(false);
@@ -384,24 +389,35 @@ impl Interpreter for Tensors<'_> {
     }
 
     fn concat(&mut self, xs: &[Feature]) -> Feature {
-        Tensor::cat(xs.iter().map(|x| x.clone().tensor()).collect(), 1).into()
+        // Resized maps are in single precision.
+        Tensor::cat(xs.iter().map(|x| self.product(x.clone().tensor())).collect(), 1).into()
     }
 
-    fn factorized_reduce(&mut self, c_in: usize, _c_out: usize, x: &Feature) -> Feature {
+    fn factorized_reduce(&mut self, reduce: &FactorizedReduce, x: &Feature) -> Feature {
         let (w1, w2) = (self.four("conv_1.weight"), self.four("conv_2.weight"));
         if self.kernels {
-            // Each half is a 1x1 convolution of every second pixel, from offset 0 and 1.
+            // Each half is a 1x1 convolution of every pixel, or every second one, from its own on.
             let map = x.clone().unrectified();
             let half = |offset, w: Tensor<4>| {
-                let conv = Conv::pointwise(c_in, w.dims()[0]);
-                extension::conv(&conv, extension::subsample(offset, map.clone()), w, x.rectify)
+                let conv = Conv::pointwise(reduce.c_in, w.dims()[0]);
+                let grid = Grid { stride: reduce.stride, offset };
+                let all = grid == Grid { stride: 1, offset: 0 };
+                let seen = if all { map.clone() } else { extension::subsample(grid, map.clone()) };
+                extension::conv(&conv, seen, w, x.rectify)
             };
-            return Tensor::cat(vec![half(0, w1), half(1, w2)], 1).into();
+            return Tensor::cat(vec![half(0, w1), half(reduce.shift, w2)], 1).into();
         }
-        // One 2x2 convolution of stride 2 whose taps (0, 0) and (1, 1) hold the two halves.
-        let tap = |w: Tensor<4>, top: usize| self.product(w).pad((top, 1 - top, top, 1 - top), 0.0);
-        let weight = Tensor::cat(vec![tap(w1, 0), tap(w2, 1)], 0);
-        let options = ConvOptions::new_with_padding([2, 2], [(0, 1), (0, 1)], [1, 1], 1);
+        let stride = [reduce.stride; 2];
+        let (weight, options) = if reduce.shift == 0 {
+            let weight = Tensor::cat(vec![self.product(w1), self.product(w2)], 0);
+            (weight, ConvOptions::new(stride, [0, 0], [1, 1], 1))
+        } else {
+            // One 2x2 convolution whose taps (0, 0) and (1, 1) hold the two halves.
+            let tap = |w: Tensor<4>, top: usize| self.product(w).pad((top, 1 - top, top, 1 - top), 0.0);
+            let weight = Tensor::cat(vec![tap(w1, 0), tap(w2, 1)], 0);
+            let shift = reduce.shift;
+            (weight, ConvOptions::new_with_padding(stride, [(0, shift); 2], [shift; 2], 1))
+        };
         conv2d(self.product(x.clone().tensor()), weight, None, options).into()
     }
 
@@ -410,6 +426,21 @@ impl Interpreter for Tensors<'_> {
         let [n, c, h, w] = x.dims();
         let squares = x.reshape([n, c, h, 1, w, 1]).expand([n, c, h, 2, w, 2]);
         squares.reshape([n, c, 2 * h, 2 * w]).into()
+    }
+
+    fn resize(&mut self, x: &Feature, like: &Feature, align_corners: bool) -> Feature {
+        let [_, _, h, w] = like.tensor.dims();
+        let x = self.single(x.clone().tensor());
+        if self.kernels {
+            return extension::resize([h, w], align_corners, x).into();
+        }
+        // burn's bilinear interpolation has no gradient on GPUs; products with two matrices have.
+        let [_, _, rows, columns] = x.dims();
+        let matrix = |from: usize, to: usize| {
+            let values = resize::matrix(from, to, align_corners);
+            Tensor::<4>::from_data(TensorData::new(values, [1, 1, to, from]), &self.device)
+        };
+        matrix(rows, h).matmul(x.matmul(matrix(columns, w).transpose())).into()
     }
 
     fn global_avg_pool(&mut self, x: &Feature) -> Feature {
@@ -436,4 +467,33 @@ impl Interpreter for Tensors<'_> {
         let scales = (0..n).map(|_| if rng.random_bool(keep) { (1.0 / keep) as f32 } else { 0.0 }).collect();
         Feature { tensor: x, scales: Some(scales), rectify: false }
     }
+
+    fn dropout(&mut self, probability: Probability, x: Feature) -> Feature {
+        let Mode::Train { rng, .. } = &mut self.mode else { return x };
+        if probability.get() <= 0.0 {
+            return x;
+        }
+        let keep = 1.0 - probability.get();
+        let x = x.tensor();
+        let [n, c, _, _] = x.dims();
+        let factors = (0..n * c).map(|_| if rng.random_bool(keep) { (1.0 / keep) as f32 } else { 0.0 });
+        let factors =
+            Tensor::<4>::from_data(TensorData::new(factors.collect::<Vec<_>>(), [n, c, 1, 1]), &self.device);
+        let factors = if x.dtype() == DType::BF16 { factors.cast(FloatDType::BF16) } else { factors };
+        (x * factors).into()
+    }
+}
+
+/// Average pooling with a dilated window in burn's operations, which have none: sums by a depthwise convolution with ones,
+/// over as many elements as are inside the image.
+fn dilated_mean(pool: &Pool, x: Tensor<4>) -> Tensor<4> {
+    let [_, c, h, w] = x.dims();
+    let (kernel, dtype) = ([pool.kernel; 2], x.dtype());
+    let options = |groups| ConvOptions::new([pool.stride; 2], [pool.padding; 2], [pool.dilation; 2], groups);
+    let ones = |shape: [usize; 4]| {
+        let ones = Tensor::<4>::ones(shape, &x.device());
+        if dtype == DType::BF16 { ones.cast(FloatDType::BF16) } else { ones }
+    };
+    let counts = conv2d(ones([1, 1, h, w]), ones([1, 1, kernel[0], kernel[1]]), None, options(1));
+    conv2d(x.clone(), ones([c, 1, kernel[0], kernel[1]]), None, options(c)) / counts
 }

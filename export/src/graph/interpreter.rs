@@ -1,9 +1,9 @@
 //! What each layer of a network's wiring becomes.
 
-use super::{Concat, Convolution, OnnxGraph, Producer, Value, WeightSource};
+use super::{Concat, Convolution, FACTORIZED_REDUCE, OnnxGraph, Producer, Value, WeightSource};
 use crate::fold::ChannelAffine;
 use crate::proto::{AttributeProto, f32_bytes};
-use genas_net::{BN_EPS, BatchNorm, Conv, Interpreter, Linear, Pool};
+use genas_net::{BN_EPS, BatchNorm, Conv, FactorizedReduce, Interpreter, Linear, Pool};
 use std::rc::Rc;
 
 impl Interpreter for OnnxGraph<'_> {
@@ -96,6 +96,9 @@ impl Interpreter for OnnxGraph<'_> {
     }
 
     fn avg_pool(&mut self, pool: &Pool, x: &Value) -> Value {
+        if pool.dilation > 1 {
+            return self.dilated_mean(pool, *x);
+        }
         self.pool("AveragePool", "avg_pool", pool, *x)
     }
 
@@ -119,9 +122,9 @@ impl Interpreter for OnnxGraph<'_> {
         self.value(String::new(), Producer::Concat(Rc::new(concat)), channels, self.values[xs[0].0].size)
     }
 
-    fn factorized_reduce(&mut self, c_in: usize, c_out: usize, x: &Value) -> Value {
-        let size = self.values[x.0].size.map(|size| size.map(|axis| axis.map(|s| s.div_ceil(2))));
-        let convolution = self.reduce(c_in, c_out, *x);
+    fn factorized_reduce(&mut self, reduce: &FactorizedReduce, x: &Value) -> Value {
+        let size = self.windowed(FACTORIZED_REDUCE, *x, |s| Some(reduce.output_size(s)));
+        let convolution = self.reduce(reduce, *x);
         self.convolution(convolution, size)
     }
 
@@ -137,6 +140,23 @@ impl Interpreter for OnnxGraph<'_> {
             AttributeProto::string("nearest_mode", "floor"),
         ];
         self.layer("Resize", "upsample", inputs, attributes, (self.values[x.0].channels, size))
+    }
+
+    fn resize(&mut self, x: &Value, like: &Value, align_corners: bool) -> Value {
+        // Images and channels of the one, height and width of the other.
+        let parts = [(*x, [0, 2]), (*like, [2, 4])].map(|(value, range)| self.part_of_shape(value, range));
+        let inputs = parts.iter().collect::<Vec<_>>();
+        let attributes = vec![AttributeProto::int("axis", 0)];
+        let sizes = self.operator("Concat", "resize/sizes", &inputs, attributes).into_name();
+        let mode = if align_corners { "align_corners" } else { "half_pixel" };
+        let attributes = vec![
+            AttributeProto::string("mode", "linear"),
+            AttributeProto::string("coordinate_transformation_mode", mode),
+        ];
+        // Empty names are inputs that are left out: the region of interest, scales.
+        let inputs = vec![self.read(*x), String::new(), String::new(), sizes];
+        let (channels, size) = (self.values[x.0].channels, self.values[like.0].size);
+        self.layer("Resize", "resize", inputs, attributes, (channels, size))
     }
 
     fn global_avg_pool(&mut self, x: &Value) -> Value {

@@ -9,7 +9,22 @@ use crate::proto::{AttributeProto, DataType, ModelProto, TensorProto};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tensor(String);
 
+impl Tensor {
+    /// As nodes read it.
+    pub(super) fn into_name(self) -> String {
+        self.0
+    }
+}
+
 impl OnnxGraph<'_> {
+    /// Some of a value's dimensions, when the model runs.
+    pub(super) fn part_of_shape(&mut self, value: Value, [from, to]: [i64; 2]) -> Tensor {
+        let value = self.computed(value);
+        let shape = self.operator("Shape", "shape", &[&value], Vec::new());
+        let [from, to] = [from, to].map(|end| self.integers(&[end]));
+        self.operator("Slice", "part", &[&shape, &from, &to], Vec::new())
+    }
+
     /// What a layer computes.
     pub(crate) fn computed(&mut self, value: Value) -> Tensor {
         Tensor(self.read(value))
