@@ -17,7 +17,12 @@ fn preset(name: &str) -> Config {
 #[test]
 fn every_preset_is_read() {
     let files = std::fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path());
-    let presets: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
+    // Those of detectors are read by the binary's tests (src/presets.rs): they are other settings.
+    let ours = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.ends_with(".toml") && !name.starts_with("coco-")
+    };
+    let presets: Vec<PathBuf> = files.filter(ours).collect();
     assert!(presets.len() >= 4, "{presets:?}");
     for path in presets {
         let config = Config::read(&path, &[]).unwrap();
