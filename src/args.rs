@@ -760,6 +760,7 @@ pub enum TransferAction {
 /// objects) and detector-raw.onnx (from images to the network's numbers), what it found on val2017, and pictures of that.
 #[derive(Clone, Debug, Args)]
 #[command(group = ArgGroup::new("source").required(true))]
+#[command(group = ArgGroup::new("pictures").multiple(true))]
 #[command(after_help = "\
 Examples:
   genas transfer coco --backbone a.onnx --data coco --config coco-retinanet-1x --out runs/a
@@ -771,7 +772,7 @@ Examples:
 pub struct CocoArgs {
     /// A trained network of the ImageNet kind to fine-tune a detector on: .onnx of genas (BatchNorm not folded) or
     /// .safetensors
-    #[arg(long, value_name = "MODEL", group = "source", requires = "out")]
+    #[arg(long, value_name = "MODEL", groups = ["source", "pictures"], requires = "out")]
     pub backbone: Option<PathBuf>,
     /// With --backbone: settings, a file or a preset (coco-retinanet-1x, coco-retinanet-3x, coco-shapes) [default: of an
     /// unfinished training its own; else coco-retinanet-1x]
@@ -811,13 +812,13 @@ pub struct CocoArgs {
     #[arg(long, value_name = "SVG")]
     pub curves: Option<PathBuf>,
     /// Draw detections, and dashed what there is, on images: PNG files in this directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", group = "pictures")]
     pub draw: Option<PathBuf>,
     /// How many images are drawn, from the first on
-    #[arg(long, value_name = "N", default_value = "12", value_parser = count(1, usize::MAX))]
+    #[arg(long, value_name = "N", default_value = "12", value_parser = count(1, usize::MAX), requires = "pictures")]
     pub draw_images: usize,
     /// Only detections with higher scores are drawn
-    #[arg(long, value_name = "SCORE", default_value = "0.3")]
+    #[arg(long, value_name = "SCORE", default_value = "0.3", requires = "pictures")]
     pub draw_above: f64,
 }
 
