@@ -326,19 +326,20 @@ impl Interpreter for Tensors<'_> {
 
     fn batch_norm(&mut self, name: &str, bn: &BatchNorm, x: &Feature) -> Feature {
         let x = self.single(x.clone().tensor());
+        let at = self.scope.join(name);
+        let trains = matches!(self.mode, Mode::Train { .. });
+        let fixed = matches!(self.mode, Mode::Inference) || (trains && self.freeze.batch_norm(&at));
+        if fixed && self.kernels {
+            let (scale, shift) = self.fixed_batch_norm(&at, bn);
+            let shift = Tensor::from_data(TensorData::new(shift, [bn.channels]), &self.device);
+            return extension::channel_affine(x, Some(scale), shift).into();
+        }
         let (gamma, beta) = if bn.affine {
             (self.one(&format!("{name}.weight")), self.one(&format!("{name}.bias")))
         } else {
             (Tensor::ones([bn.channels], &self.device), Tensor::zeros([bn.channels], &self.device))
         };
-        let at = self.scope.join(name);
-        let trains = matches!(self.mode, Mode::Train { .. });
-        if matches!(self.mode, Mode::Inference) || (trains && self.freeze.batch_norm(&at)) {
-            if self.kernels {
-                let (scale, shift) = self.fixed_batch_norm(&at, bn);
-                let shift = Tensor::from_data(TensorData::new(shift, [bn.channels]), &self.device);
-                return extension::channel_affine(x, Some(scale), shift).into();
-            }
+        if fixed {
             let mean = self.one(&format!("{name}.running_mean"));
             let variance = self.one(&format!("{name}.running_var"));
             return self.product(batch_norm(x, gamma, beta, mean, variance, BN_EPS)).into();

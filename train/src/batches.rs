@@ -1,8 +1,8 @@
 //! Where a training's batches come from.
 
-use genas_data::coco::{CocoLoader, DetectionBatch};
-use genas_data::segmentation::{SegmentationBatch, SegmentationLoader};
-use genas_data::{Batch, DataError, PhotoLoader, TrainLoader};
+use genas_data::coco::DetectionBatch;
+use genas_data::segmentation::SegmentationBatch;
+use genas_data::{Batch, DataError, PeriodLoader, PhotoLoader, StepSet, TrainLoader};
 
 /// The images of a step, with whatever is to be learned of them.
 pub trait Images {
@@ -86,42 +86,21 @@ impl Batches for PhotoLoader {
     }
 }
 
-impl Batches for CocoLoader {
-    type Batch = DetectionBatch;
+impl<S: StepSet> Batches for PeriodLoader<S>
+where
+    S::Batch: Images,
+{
+    type Batch = S::Batch;
 
     fn n_batches(&self) -> usize {
-        CocoLoader::n_batches(self)
+        PeriodLoader::n_batches(self)
     }
 
     fn n_images(&self) -> usize {
-        CocoLoader::n_images(self)
+        PeriodLoader::n_images(self)
     }
 
-    fn epoch(
-        &self,
-        epoch: u64,
-        skip: usize,
-    ) -> Box<dyn Iterator<Item = Result<DetectionBatch, DataError>> + '_> {
-        Box::new(self.period(epoch, skip))
-    }
-}
-
-impl Batches for SegmentationLoader {
-    type Batch = SegmentationBatch;
-
-    fn n_batches(&self) -> usize {
-        SegmentationLoader::n_batches(self)
-    }
-
-    fn n_images(&self) -> usize {
-        SegmentationLoader::n_images(self)
-    }
-
-    fn epoch(
-        &self,
-        epoch: u64,
-        skip: usize,
-    ) -> Box<dyn Iterator<Item = Result<SegmentationBatch, DataError>> + '_> {
+    fn epoch(&self, epoch: u64, skip: usize) -> Box<dyn Iterator<Item = Result<S::Batch, DataError>> + '_> {
         Box::new(self.period(epoch, skip))
     }
 }

@@ -1,13 +1,12 @@
 //! COCO 2017: boxes on photos (<https://cocodataset.org/#format-data>).
 //!
 //! [`Annotations`] reads a split's boxes. A [`CocoTrainSet`] prepares batches as Detectron2 does, in the endless
-//! order of a [`BatchOrder`]; a [`CocoLoader`] prepares them ahead. A [`DetectionTest`] prepares pictures for a trained
+//! order of a [`BatchOrder`]; a [`PeriodLoader`](crate::PeriodLoader) prepares them ahead. A [`DetectionTest`] prepares pictures for a trained
 //! detector.
 
 mod annotations;
 mod check;
 mod image;
-mod loader;
 mod order;
 mod train;
 mod transform;
@@ -16,7 +15,6 @@ pub use annotations::{Annotations, BoxProblem, CocoClass, CocoImage, CocoObject,
 pub(crate) use check::check_coco;
 pub(crate) use image::write_planes;
 pub use image::{DetectionTest, DetectorInput};
-pub use loader::CocoLoader;
 pub use order::BatchOrder;
 pub use train::{CocoTrainSet, DetectionBatch};
 pub use transform::{DetectionDataConfig, DetectionTransform, resized_size};

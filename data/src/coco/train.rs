@@ -130,6 +130,18 @@ impl CocoTrainSet {
     }
 }
 
+impl crate::StepSet for CocoTrainSet {
+    type Batch = DetectionBatch;
+
+    fn order(&self, batch_size: usize) -> BatchOrder {
+        self.order(batch_size)
+    }
+
+    fn batch(&self, step: usize, images: &[usize]) -> Result<DetectionBatch, DataError> {
+        self.batch(step, images)
+    }
+}
+
 type Prepared = (DetectionTransform, Vec<u8>, Vec<([f32; 4], usize)>);
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! A [`SegmentationFolder`] finds images and label files that belong together; a [`ClassTable`] says what the values in
 //! label files mean. A [`SegmentationTrainSet`] prepares batches as MMSegmentation does, with the settings of a
-//! [`SegmentationDataConfig`], in an endless order; a [`SegmentationLoader`] prepares them ahead. A [`SegmentationTest`]
+//! [`SegmentationDataConfig`], in an endless order; a [`PeriodLoader`](crate::PeriodLoader) prepares them ahead. A [`SegmentationTest`]
 //! prepares pictures for a trained segmenter, whole or in [`sliding_windows`]; what it says becomes a [`LabelMap`], which is
 //! written as label ids or in colours.
 
@@ -15,11 +15,10 @@ mod folder;
 mod hsv;
 mod image;
 mod label_map;
-mod loader;
 mod photometric;
 mod prediction;
 mod resize;
-mod train;
+pub(crate) mod train;
 mod transform;
 
 pub(crate) use check::check_segmentation;
@@ -29,7 +28,6 @@ pub use crop::{draw_varied_window, draw_window, is_varied};
 pub use evaluation::{SegmentationTest, SegmenterInput, TestScale, sliding_windows};
 pub use folder::{SegmentationFolder, SegmentationLayout, SegmentationPair};
 pub use label_map::LabelMap;
-pub use loader::SegmentationLoader;
 pub use photometric::PhotometricChange;
 pub use prediction::{OVERLAY_OPACITY, write_whole};
 pub use resize::{fitting_size, scaled_size};

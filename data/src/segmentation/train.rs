@@ -136,6 +136,18 @@ impl SegmentationTrainSet {
     }
 }
 
+impl crate::StepSet for SegmentationTrainSet {
+    type Batch = SegmentationBatch;
+
+    fn order(&self, batch_size: usize) -> BatchOrder {
+        self.order(batch_size)
+    }
+
+    fn batch(&self, step: usize, images: &[usize]) -> Result<SegmentationBatch, DataError> {
+        self.batch(step, images)
+    }
+}
+
 impl SegmentationBatch {
     /// How many labels are not ignored.
     pub fn labelled(&self) -> usize {
@@ -144,7 +156,7 @@ impl SegmentationBatch {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::segmentation::label_map::tests::png;
     use crate::segmentation::{PhotometricConfig, SegmentationClass};

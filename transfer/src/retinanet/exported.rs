@@ -3,10 +3,10 @@
 use super::anchors::Anchors;
 use super::boxes::Corners;
 use super::coding::Deltas;
-use super::config::{AnchorConfig, TestConfig};
+use super::config::{AnchorConfig, LossConfig, RetinaNetConfig, TestConfig};
 use super::detections::{Found, Level, detect};
 use super::recorded::assert_close;
-use genas_export::{Detection, DetectorForm, DetectorInfo, Dim, GraphOptions, detector_model};
+use genas_export::{DetectorForm, DetectorInfo, Dim, GraphOptions, detector_model};
 use genas_net::{EvalNet, NetworkKind, RetinaNet, Weights};
 use genas_runtime::{Provider, Session, SessionOptions};
 use genas_space::{Streams, random_candidate};
@@ -36,28 +36,13 @@ fn network(anchors: &Anchors) -> RetinaNet {
     }
 }
 
-fn about(anchors: &Anchors, offset: f64, box_weights: [f32; 4], test: &TestConfig) -> DetectorInfo {
-    let cells: Vec<_> = (0..anchors.levels()).map(|level| anchors.cell(level)).collect();
-    let detection = Detection {
-        strides: cells.iter().map(|(stride, _)| *stride).collect(),
-        anchors: cells.iter().map(|(_, cell)| cell.to_vec()).collect(),
-        offset,
-        box_weights,
-        max_scale: test.max_scale,
-        score_above: test.score_above,
-        top_per_level: test.top_per_level,
-        nms_iou: test.nms_iou,
-        max_detections: test.max_detections,
-        shorter_side: test.shorter_side,
-        longer_side: test.longer_side,
-        divisor: 32,
-    };
+fn about(config: &RetinaNetConfig) -> DetectorInfo {
     DetectorInfo {
         class_names: (0..CLASSES).map(|n| n.to_string()).collect(),
         category_ids: (0..CLASSES as i64).collect(),
         mean: [0.5; 3],
         std: [0.2; 3],
-        detection,
+        detection: config.detection(),
         training_data: String::new(),
         source_run: String::new(),
     }
@@ -158,9 +143,14 @@ fn the_graph_finds_what_the_host_finds() {
         (0.0, [1.0; 4], &full, -60.0),
     ];
     for (offset, box_weights, test, bias) in cases {
-        let anchors = Anchors::new(&AnchorConfig { offset, ..AnchorConfig::default() });
-        let net = network(&anchors);
-        let about = about(&anchors, offset, box_weights, test);
+        let config = RetinaNetConfig {
+            anchors: AnchorConfig { offset, ..AnchorConfig::default() },
+            loss: LossConfig { box_weights, ..LossConfig::default() },
+            test: test.clone(),
+            ..RetinaNetConfig::default()
+        };
+        let net = network(&Anchors::new(&config.anchors));
+        let about = about(&config);
         let mut weights = Weights::init(Arc::new(net.layout()), &Streams::new(2));
         // Logits that spread, and boxes that move, by how much they would not.
         let shape = [1, 3, 96, 160];

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use genas_data::Normalization;
-use genas_data::coco::{Annotations, CocoLoader, CocoTrainSet, DetectionBatch, annotations_file};
+use genas_data::coco::{Annotations, CocoTrainSet, DetectionBatch, annotations_file};
+use genas_data::{Normalization, PeriodLoader};
 use genas_export::{DetectorForm, DetectorInfo, GraphOptions, ModelInfo, detector_model, export_detector};
 use genas_net::{
     Device, Devices, EvalNet, Feature, Freeze, Mode, NetError, Network, RetinaNet, SgdConfig, StepReport,
@@ -131,7 +131,7 @@ impl FineTuning<'_> {
             atomic_write(&self.directory.join(CONFIG), to_toml(c).as_bytes())?;
             self.say(&annotations, &set);
         }
-        let loader = CocoLoader::new(set, c.solver.batch_size, c.solver.evaluate_every);
+        let loader = PeriodLoader::new(set, c.solver.batch_size, c.solver.evaluate_every);
         let steps = Steps { net: &net, config: c, anchors: Anchors::new(&c.anchors), streams };
         let device = self.devices.recording();
         let fit = Fit {

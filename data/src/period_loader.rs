@@ -1,26 +1,41 @@
-//! [`SegmentationLoader`]: the batches of a training that counts steps, prepared ahead.
+//! [`PeriodLoader`]: the batches of a training that counts steps, prepared ahead.
 
 use std::sync::Arc;
 
-use super::{SegmentationBatch, SegmentationTrainSet};
 use crate::DataError;
 use crate::coco::BatchOrder;
 use crate::prefetch::{Last, Prefetch, Workers};
 
+/// Training images that are asked for in batches, each a function of its step alone.
+pub trait StepSet: Send + Sync + 'static {
+    /// What a step gets.
+    type Batch: Send + 'static;
+
+    /// The endless order of batches.
+    fn order(&self, batch_size: usize) -> BatchOrder;
+
+    /// The batch of a step, counted from 0, of these images.
+    ///
+    /// # Errors
+    ///
+    /// If an image or what is known of it cannot be read.
+    fn batch(&self, step: usize, images: &[usize]) -> Result<Self::Batch, DataError>;
+}
+
 /// The endless order of batches, cut into periods of equal numbers of steps.
 ///
 /// What a step trains on is a function of (seed, step) alone, wherever a period begins.
-#[derive(Clone, Debug)]
-pub struct SegmentationLoader {
-    set: Arc<SegmentationTrainSet>,
+#[derive(Debug)]
+pub struct PeriodLoader<S> {
+    set: Arc<S>,
     batch_size: usize,
     steps: usize,
     workers: Workers,
 }
 
-impl SegmentationLoader {
+impl<S: StepSet> PeriodLoader<S> {
     /// Periods of `steps` batches of `batch_size` images.
-    pub fn new(set: SegmentationTrainSet, batch_size: usize, steps: usize) -> Self {
+    pub fn new(set: S, batch_size: usize, steps: usize) -> Self {
         Self { set: Arc::new(set), batch_size, steps, workers: Workers::shared() }
     }
 
@@ -39,9 +54,9 @@ impl SegmentationLoader {
         &self,
         period: u64,
         skip: usize,
-    ) -> impl Iterator<Item = Result<SegmentationBatch, DataError>> + use<> {
+    ) -> impl Iterator<Item = Result<S::Batch, DataError>> + use<S> {
         let first = period as usize * self.steps;
-        let mut order: BatchOrder = self.set.order(self.batch_size).starting_at(first + skip);
+        let mut order = self.set.order(self.batch_size).starting_at(first + skip);
         let (set, workers) = (self.set.clone(), self.workers.clone());
         Prefetch::new(first + skip..first + self.steps, move |step| {
             let images = order.batch();
@@ -54,14 +69,15 @@ impl SegmentationLoader {
 
 #[cfg(test)]
 mod tests {
-    use super::super::train::tests::{set, write};
     use super::*;
+    use crate::segmentation::SegmentationBatch;
+    use crate::segmentation::train::tests::{set, write};
 
     #[test]
     fn periods_continue_each_other_and_can_be_resumed() {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), "train", 3);
-        let loader = |steps| SegmentationLoader::new(set(dir.path()).unwrap(), 2, steps);
+        let loader = |steps| PeriodLoader::new(set(dir.path()).unwrap(), 2, steps);
         let batches = |steps, period, skip| -> Vec<SegmentationBatch> {
             loader(steps).period(period, skip).map(Result::unwrap).collect()
         };
