@@ -9,14 +9,15 @@ use anyhow::{Result, bail};
 use genas_data::coco::{Annotations, annotations_file};
 use genas_net::atomic_write;
 use genas_search::Observer;
+use genas_train::TrainError;
 use genas_train::directory::write_json;
-use genas_transfer::Detector;
 use genas_transfer::coco::draw::{DrawOptions, draw_split};
 use genas_transfer::coco::{
     AveragePrecision, ClassPrecision, CocoDetection, curves_svg, detect_split, evaluate, read_results,
     write_results,
 };
 use genas_transfer::retinanet::training::FineTuned;
+use genas_transfer::{Detector, TransferError};
 use serde::Serialize;
 
 use crate::args::{CocoArgs, TransferAction, TransferArgs};
@@ -62,6 +63,20 @@ pub fn run(ctx: &Ctx, args: &TransferArgs) -> Result<()> {
 }
 
 fn coco(ctx: &Ctx, args: &CocoArgs) -> Result<()> {
+    // Images are found through the folder; an instances file alone is enough for detections that are there already.
+    let needs = [
+        ("--backbone", args.backbone.is_some()),
+        ("--model", args.model.is_some()),
+        ("--draw", args.draw.is_some()),
+    ];
+    if let Some((flag, _)) = needs.iter().find(|(_, given)| *given && !args.data.is_dir()) {
+        bail!(
+            "{}: {flag} needs the images too: give the folder that holds annotations/instances_{split}.json and \
+             {split}/",
+            args.data.display(),
+            split = args.split
+        );
+    }
     let (Some(backbone), Some(out)) = (&args.backbone, &args.out) else { return measure(ctx, args, None) };
     let directory = out.join("coco");
     let trained = fine_tune::run(ctx, args, backbone, &directory)?;
@@ -74,21 +89,15 @@ fn coco(ctx: &Ctx, args: &CocoArgs) -> Result<()> {
         draw: default(&args.draw, "pictures"),
         ..args.clone()
     };
-    measure(ctx, &args, Some(&trained))
+    // The detector is there by now: --resume goes straight to this.
+    measure(ctx, &args, Some(&trained)).map_err(|error| match error.downcast_ref() {
+        Some(TransferError::Interrupted) => TrainError::Interrupted.into(),
+        _ => error,
+    })
 }
 
 /// Average precision of a detector, which may have been trained just now, or of detections.
 fn measure(ctx: &Ctx, args: &CocoArgs, trained: Option<&FineTuned>) -> Result<()> {
-    // Images are found through the folder; an instances file alone is enough for detections that are there already.
-    let needs = [("--model", args.model.is_some()), ("--draw", args.draw.is_some())];
-    if let Some((flag, _)) = needs.iter().find(|(_, given)| *given && !args.data.is_dir()) {
-        bail!(
-            "{}: {flag} needs the images too: give the folder that holds annotations/instances_{split}.json and \
-             {split}/",
-            args.data.display(),
-            split = args.split
-        );
-    }
     let mut annotations = Annotations::read(&annotations_file(&args.data, &args.split))?;
     if let Some(n) = args.limit {
         annotations = annotations.limited(n);
