@@ -31,6 +31,7 @@ mod models;
 mod options;
 pub mod proto;
 mod quantize;
+mod segmenter;
 mod sidecar;
 mod verify;
 
@@ -49,6 +50,7 @@ pub use options::{
     Activations, DEFAULT_OPSET, Dim, ExportOptions, Features, GraphOptions, ModelKind, OPSETS, Precision,
 };
 pub use quantize::IntegerShare;
+pub use segmenter::{Segmentation, SegmenterForm, SegmenterInfo, SlidingWindow};
 pub use sidecar::sidecar_path;
 pub use verify::{
     HALF_PARITY_TOLERANCE, INT8_PARITY_TOLERANCE, Measure, OutputParity, PARITY_TOLERANCE, Parity, verify,

@@ -6,7 +6,7 @@
 //! | key | value |
 //! |---|---|
 //! | `genas_version` | version of genas that wrote the file |
-//! | `kind` | `classifier`, `backbone`, or `detector` |
+//! | `kind` | `classifier`, `backbone`, `detector`, or `segmenter` |
 //! | `network` | the network as JSON ([`EvalNet`]), without its auxiliary head, which is not exported |
 //! | `genotype` | its cells in the human form |
 //! | `genotype_json` | its cells in the JSON form |
@@ -41,7 +41,6 @@
 //! | `features` | `raw`: as the cells compute them, or `relu`: after a ReLU |
 //! | `strides` | JSON array: pixels of the image per pixel of `c2`, `c3`, `c4`, `c5` |
 //! | `feature_channels` | JSON array: their channels |
-
 //!
 //! A detector has neither `network`, `channels` and `layers` nor `input_size` and `resize`, but besides:
 //!
@@ -52,6 +51,17 @@
 //! | `classes` | number of classes that it detects |
 //! | `category_ids` | JSON array of integers: the classes' numbers in the data set |
 //! | `detection` | JSON object: from pictures to the input, and from numbers to objects ([`Detection`](crate::Detection)) |
+//!
+//! A segmenter lacks what a detector lacks, and has besides:
+//!
+//! | key | value |
+//! |---|---|
+//! | `form` | `logits`: numbers of each class at every pixel, or `labels`: the class of the largest |
+//! | `segmenter` | the network as JSON ([`DeepLabV3`](genas_net::DeepLabV3)), without auxiliary head |
+//! | `classes` | number of classes that it tells apart |
+//! | `label_ids` | JSON array of integers: the classes' numbers in the data set's label images |
+//! | `colors` | JSON array of red, green and blue for each class, 0 to 255: for pictures |
+//! | `segmentation` | JSON object: from pictures to the input, and to labels ([`Segmentation`](crate::Segmentation)) |
 
 use crate::error::{ExportError, Result};
 use crate::options::{ExportOptions, Features, GraphOptions, ModelKind, Precision};
@@ -66,6 +76,8 @@ use std::path::Path;
 pub(crate) const QUANTIZATION_KEY: &str = "quantization";
 /// What a detector's `kind` is.
 pub(crate) const DETECTOR: &str = "detector";
+/// What a segmenter's `kind` is.
+pub(crate) const SEGMENTER: &str = "segmenter";
 /// Key of the largest difference, which is known last.
 pub(crate) const PARITY_KEY: &str = "parity_max_abs_error";
 
@@ -103,9 +115,10 @@ impl ModelInfo {
 
     /// Reads back what [`network_metadata`] wrote.
     pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self> {
-        if metadata.get("kind").is_some_and(|kind| kind == DETECTOR) {
-            let problem = "it is a detector, and this takes classifiers and backbones; give the file of one";
-            return Err(ExportError::Info(problem.to_owned()));
+        if let Some(kind) = metadata.get("kind").filter(|kind| [DETECTOR, SEGMENTER].contains(&kind.as_str()))
+        {
+            let problem = "and this takes classifiers and backbones; give the file of one";
+            return Err(ExportError::Info(format!("it is a {kind}, {problem}")));
         }
         Ok(Self {
             class_names: json(metadata, "class_names")?,
