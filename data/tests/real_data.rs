@@ -100,7 +100,10 @@ fn camvid_is_paired_read_and_trained_on() {
     };
     let set = open(classes.clone()).unwrap();
     let pixels = set.pixels_of_classes().unwrap();
-    assert!(pixels.len() == 11 && pixels.iter().all(|&n| n > 10_000), "{pixels:?}");
+    assert!(
+        pixels.len() == 11 && pixels.iter().all(|class| class.own > 10_000 && class.with > class.own),
+        "{pixels:?}"
+    );
     let batch = set.batch(0, &set.order(4).batch()).unwrap();
     assert_eq!((batch.n, batch.height, batch.width, batch.images.len()), (4, 180, 240, 4 * 3 * 180 * 240));
     assert!(batch.labels.iter().all(|id| (0..11).contains(id) || *id == 255));

@@ -38,6 +38,14 @@ pub struct PixelLabels {
     pub average: Average,
 }
 
+impl PixelLabels {
+    /// What the sum of the losses is divided by; 1 where it would be 0.
+    pub fn divisor(&self) -> f64 {
+        let (ignore, weights, average) = (self.ignore, self.weights.as_deref(), self.average);
+        Targets { ignore, weights, average, ..Targets::new(&self.labels) }.divisor()
+    }
+}
+
 /// Mean cross-entropy of logits `[n, classes, h, w]`, PyTorch's `cross_entropy` with `weight` and `ignore_index`, except
 /// that without any labelled pixel it is 0.
 pub fn cross_entropy_map(logits: Tensor<4>, pixels: &PixelLabels) -> Tensor<1> {
@@ -54,8 +62,7 @@ pub fn cross_entropy_map(logits: Tensor<4>, pixels: &PixelLabels) -> Tensor<1> {
 /// [`cross_entropy_map`] in burn's own operations.
 fn cross_entropy_map_by_burn(logits: Tensor<4>, pixels: &PixelLabels) -> Tensor<1> {
     let ([n, _, h, w], device) = (logits.dims(), logits.device());
-    let (ignore, weights, average) = (pixels.ignore, pixels.weights.as_deref(), pixels.average);
-    let divisor = Targets { ignore, weights, average, ..Targets::new(&pixels.labels) }.divisor();
+    let (ignore, weights, divisor) = (pixels.ignore, pixels.weights.as_deref(), pixels.divisor());
     let ignored = |label: &i64| Some(*label) == ignore;
     // An ignored pixel is one of class 0 whose loss counts nothing.
     let classes: Vec<i64> =

@@ -31,5 +31,5 @@ pub use label_map::LabelMap;
 pub use photometric::PhotometricChange;
 pub use prediction::{OVERLAY_OPACITY, write_whole};
 pub use resize::{fitting_size, scaled_size};
-pub use train::{SegmentationBatch, SegmentationTrainSet};
+pub use train::{ClassPixels, SegmentationBatch, SegmentationTrainSet};
 pub use transform::{SegmentationTransform, resized_size};

@@ -25,6 +25,15 @@ pub struct SegmentationBatch {
     pub width: usize,
 }
 
+/// Labelled pixels of a class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassPixels {
+    /// Its own.
+    pub own: u64,
+    /// Those of any class in the images that have it.
+    pub with: u64,
+}
+
 /// The pairs of a split.
 #[derive(Clone, Debug)]
 pub struct SegmentationTrainSet {
@@ -86,15 +95,23 @@ impl SegmentationTrainSet {
     /// # Errors
     ///
     /// If a label file cannot be read.
-    pub fn pixels_of_classes(&self) -> Result<Vec<u64>, DataError> {
-        let count = |pair: &SegmentationPair| -> Result<Vec<u64>, DataError> {
+    pub fn pixels_of_classes(&self) -> Result<Vec<ClassPixels>, DataError> {
+        let count = |pair: &SegmentationPair| -> Result<Vec<ClassPixels>, DataError> {
             let mut counts = vec![0u64; 256];
             pair.train_ids(&self.classes)?.labels.iter().for_each(|&id| counts[usize::from(id)] += 1);
             counts.truncate(self.classes.len());
-            Ok(counts)
+            let labelled = counts.iter().sum();
+            let class = |own| ClassPixels { own, with: if own > 0 { labelled } else { 0 } };
+            Ok(counts.into_iter().map(class).collect())
         };
-        let none = || vec![0; self.classes.len()];
-        let add = |a: Vec<u64>, b: Vec<u64>| a.into_iter().zip(b).map(|(a, b)| a + b).collect();
+        let none = || vec![ClassPixels::default(); self.classes.len()];
+        let add = |a: Vec<ClassPixels>, b: Vec<ClassPixels>| {
+            let sum = |(a, b): (ClassPixels, ClassPixels)| ClassPixels {
+                own: a.own + b.own,
+                with: a.with + b.with,
+            };
+            a.into_iter().zip(b).map(sum).collect()
+        };
         self.pairs.par_iter().map(count).try_reduce(none, |a, b| Ok(add(a, b)))
     }
 
@@ -209,7 +226,10 @@ pub(crate) mod tests {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), "train", 3);
         let set = set(dir.path()).unwrap();
-        assert_eq!((set.len(), set.pixels_of_classes().unwrap().iter().sum::<u64>()), (3, 2700));
+        assert_eq!(
+            (set.len(), set.pixels_of_classes().unwrap().iter().map(|class| class.own).sum::<u64>()),
+            (3, 2700)
+        );
         let (mut filled, mut whole) = (0, 0);
         for step in 0..30 {
             let images = set.order(2).starting_at(step).batch();
