@@ -12,6 +12,7 @@
 //! | [`export_model`], [`ExportOptions`] | a verified file: classifier or backbone, in 32, 16 or 8 bits |
 //! | [`calibrate()`], [`Calibration`] | ranges of values over images, for 8-bit integers |
 //! | [`export_detector`], [`DetectorInfo`] | a verified file of a detector: its numbers, or objects |
+//! | [`export_segmenter`], [`SegmenterInfo`] | a verified file of a segmenter: its numbers, or labels |
 //! | [`sidecar_path`] | its description beside it |
 //! | [`metadata`] | what a file says about itself |
 //! | [`weights_from_onnx`] | weights out of a file |
@@ -33,6 +34,7 @@ pub mod proto;
 mod quantize;
 mod segmenter;
 mod sidecar;
+mod task;
 mod verify;
 
 pub use calibrate::{Calibration, DEFAULT_PERCENTILE, FEWEST_IMAGES, Method, calibrate};
@@ -50,7 +52,10 @@ pub use options::{
     Activations, DEFAULT_OPSET, Dim, ExportOptions, Features, GraphOptions, ModelKind, OPSETS, Precision,
 };
 pub use quantize::IntegerShare;
-pub use segmenter::{Segmentation, SegmenterForm, SegmenterInfo, SlidingWindow};
+pub use segmenter::{
+    Segmentation, SegmenterForm, SegmenterInfo, SlidingWindow, export_segmenter, is_segmenter,
+    segmenter_from_onnx, segmenter_model, verify_segmenter,
+};
 pub use sidecar::sidecar_path;
 pub use verify::{
     HALF_PARITY_TOLERANCE, INT8_PARITY_TOLERANCE, Measure, OutputParity, PARITY_TOLERANCE, Parity, verify,

@@ -12,9 +12,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Metadata whose values are JSON; all others are text.
-pub(crate) const JSON_KEYS: [&str; 18] = [
+pub(crate) const JSON_KEYS: [&str; 22] = [
     "network",
     "detector",
+    "segmenter",
     "genotype_json",
     "channels",
     "layers",
@@ -22,6 +23,9 @@ pub(crate) const JSON_KEYS: [&str; 18] = [
     "class_names",
     "category_ids",
     "detection",
+    "label_ids",
+    "colors",
+    "segmentation",
     "input_size",
     "resize",
     "mean",

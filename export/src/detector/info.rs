@@ -1,13 +1,11 @@
 //! What a detector's receiver needs besides its graph.
 
-use crate::error::{ExportError, Result};
-use crate::metadata::{DETECTOR, check_normalization, json, text, triple};
-use crate::options::GraphOptions;
-use genas_net::{EvalNet, RetinaNet};
+use crate::error::Result;
+use crate::metadata::{DETECTOR, json, text};
+use crate::task::check_kind;
+use genas_net::RetinaNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-use super::DetectorForm;
 
 /// What turns a detector's numbers into objects; plain values, so that this crate need not know the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,10 +58,7 @@ pub struct DetectorInfo {
 impl DetectorInfo {
     /// Reads back what a detector's file says.
     pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self> {
-        let kind = metadata.get("kind").map_or("classifier", String::as_str);
-        if kind != DETECTOR {
-            return Err(ExportError::Info(format!("it is no detector but a {kind}; give a detector's file")));
-        }
+        check_kind(metadata, DETECTOR)?;
         Ok(Self {
             class_names: json(metadata, "class_names")?,
             category_ids: json(metadata, "category_ids")?,
@@ -75,31 +70,17 @@ impl DetectorInfo {
         })
     }
 
-    /// Refuses information that cannot belong to the network or the graph.
-    pub(super) fn check(&self, net: &RetinaNet, options: &GraphOptions) -> Result<()> {
-        let problem = |message: String| Err(ExportError::Info(message));
+    /// Why this cannot belong to a network, or why there is no such network.
+    pub(super) fn problem(&self, net: &RetinaNet) -> Option<String> {
         let (names, ids) = (self.class_names.len(), self.category_ids.len());
         if names != net.classes || ids != net.classes {
-            return problem(format!(
+            return Some(format!(
                 "{names} class names and {ids} category ids were given for a detector of {} classes; give one of each \
                  per class, in the order of the logits",
                 net.classes
             ));
         }
-        check_normalization(self.mean, self.std)?;
-        if let Some(message) = self.detection.problem(net) {
-            return problem(message);
-        }
-        let divisor = self.detection.divisor;
-        for (axis, dim) in [("height", &options.height), ("width", &options.width)] {
-            if let Some(size) = dim.fixed().filter(|size| *size == 0 || size % divisor != 0) {
-                return problem(format!(
-                    "the graph's {axis} is fixed to {size}, which is no multiple of {divisor}; take one, or make the {axis} \
-                     dynamic"
-                ));
-            }
-        }
-        Ok(())
+        self.detection.problem(net).or_else(|| net.problem())
     }
 }
 
@@ -142,44 +123,4 @@ impl Detection {
         (self.top_per_level == 0 || self.max_detections == 0)
             .then(|| "candidates per level and objects per image must be at least one".to_owned())
     }
-}
-
-/// The metadata of a detector's file, but for `parity_max_abs_error`.
-pub(super) fn detector_metadata(
-    net: &RetinaNet,
-    info: &DetectorInfo,
-    form: DetectorForm,
-    options: &GraphOptions,
-) -> Result<BTreeMap<String, String>> {
-    let genotype = &net.backbone.genotype;
-    // Not by way of `json!`, which would show more digits of an `f32` than it has.
-    let detection = serde_json::to_string(&info.detection)
-        .map_err(|e| ExportError::Info(format!("the detection's settings cannot be written ({e})")))?;
-    let entries = [
-        ("genas_version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("kind", DETECTOR.to_owned()),
-        ("form", form.name().to_owned()),
-        ("detector", serde_json::json!(exported(net)).to_string()),
-        ("genotype", genotype.to_string()),
-        ("genotype_json", serde_json::json!(genotype).to_string()),
-        ("classes", net.classes.to_string()),
-        ("class_names", serde_json::json!(info.class_names).to_string()),
-        ("category_ids", serde_json::json!(info.category_ids).to_string()),
-        ("channel_order", "RGB".to_owned()),
-        ("value_range", "[0, 1]".to_owned()),
-        ("mean", triple(info.mean)),
-        ("std", triple(info.std)),
-        ("detection", detection),
-        ("training_data", info.training_data.clone()),
-        ("source_run", info.source_run.clone()),
-        ("batch_norm", if options.fold_bn { "folded" } else { "kept" }.to_owned()),
-        ("precision", "fp32".to_owned()),
-        ("opset", options.opset.to_string()),
-    ];
-    Ok(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
-}
-
-/// The network as a file holds it.
-pub(super) fn exported(net: &RetinaNet) -> RetinaNet {
-    RetinaNet { backbone: EvalNet { auxiliary: false, ..net.backbone.clone() }, ..net.clone() }
 }

@@ -13,6 +13,7 @@ use super::levels::{LEVELS, Rows};
 use crate::graph::{OnnxGraph, Tensor};
 use crate::options::Dim;
 use crate::proto::{AttributeProto, DataType};
+use crate::task::TaskOutput;
 use genas_net::{Interpreter, RetinaNet};
 
 /// Score of a box in another class than its own: below every limit.
@@ -37,7 +38,7 @@ pub(super) fn objects(
     detection: &Detection,
     levels: &[Rows],
     input: &Tensor,
-) -> Vec<(Tensor, DataType, Vec<Dim>)> {
+) -> Vec<TaskOutput> {
     let best: Vec<Candidates> = levels
         .iter()
         .zip(LEVELS)
@@ -166,7 +167,7 @@ fn shown(
     boxes: &Tensor,
     kept: &Tensor,
     input: &Tensor,
-) -> Vec<(Tensor, DataType, Vec<Dim>)> {
+) -> Vec<TaskOutput> {
     let [scores, positions] = top(graph, "top", kept, detection.max_detections);
     let boxes = pick(graph, "boxes", boxes, &positions);
     let classes = pick(graph, "classes", &all.classes, &positions);

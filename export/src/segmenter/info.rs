@@ -1,9 +1,12 @@
 //! What a segmenter's receiver needs besides its graph.
 
-use crate::error::{ExportError, Result};
+use crate::error::Result;
 use crate::metadata::{SEGMENTER, json, text};
+use crate::options::GraphOptions;
+use crate::task::check_kind;
+use genas_net::DeepLabV3;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// From pictures to the input, and from its numbers to labels; plain values, so that this crate need not know the
 /// configuration.
@@ -51,12 +54,7 @@ pub struct SegmenterInfo {
 impl SegmenterInfo {
     /// Reads back what a segmenter's file says.
     pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self> {
-        let kind = metadata.get("kind").map_or("classifier", String::as_str);
-        if kind != SEGMENTER {
-            return Err(ExportError::Info(format!(
-                "it is no segmenter but a {kind}; give a segmenter's file"
-            )));
-        }
+        check_kind(metadata, SEGMENTER)?;
         Ok(Self {
             class_names: json(metadata, "class_names")?,
             label_ids: json(metadata, "label_ids")?,
@@ -66,6 +64,63 @@ impl SegmenterInfo {
             segmentation: json(metadata, "segmentation")?,
             training_data: text(metadata, "training_data")?.to_owned(),
             source_run: text(metadata, "source_run")?.to_owned(),
+        })
+    }
+    /// Why this cannot belong to a network, or why there is no such network.
+    pub(super) fn problem(&self, net: &DeepLabV3) -> Option<String> {
+        let given = [self.class_names.len(), self.label_ids.len(), self.colors.len()];
+        if given != [net.classes; 3] {
+            let [names, ids, colors] = given;
+            return Some(format!(
+                "{names} class names, {ids} label ids and {colors} colors were given for a segmenter of {} classes; give \
+                 one of each per class, in the order of the logits",
+                net.classes
+            ));
+        }
+        let mut seen = HashSet::new();
+        if let Some(id) = self.label_ids.iter().find(|id| !seen.insert(**id)) {
+            return Some(format!("the label id {id} belongs to two classes; give each class its own"));
+        }
+        self.segmentation.problem().or_else(|| net.problem())
+    }
+}
+
+impl Segmentation {
+    /// Why pictures cannot go through a network so.
+    fn problem(&self) -> Option<String> {
+        if self.divisor == 0 {
+            return Some("the divisor of the input's sides is 0; give 1 for sides of any length".to_owned());
+        }
+        if let Some([width, height]) = self.within.filter(|sides| sides.contains(&0)) {
+            return Some(format!("no picture fits into {width}x{height} pixels; give sides of at least 1"));
+        }
+        let SlidingWindow { crop, stride } = self.window.as_ref()?;
+        let fits = |(side, stride): (&usize, &usize)| 0 < *stride && stride <= side;
+        (!crop.iter().zip(stride).all(fits)).then(|| {
+            format!(
+                "windows of {}x{} pixels every {}x{} do not cover a picture; give sides of at least 1, and strides from 1 \
+                 to the sides",
+                crop[0], crop[1], stride[0], stride[1]
+            )
+        })
+    }
+
+    /// Why a graph of these sizes does not take what pictures become.
+    pub(super) fn size_problem(&self, options: &GraphOptions) -> Option<String> {
+        let axes = [("width", &options.width), ("height", &options.height)];
+        axes.into_iter().enumerate().find_map(|(n, (axis, dim))| {
+            let size = dim.fixed()?;
+            let (what, side) = match (&self.window, self.within) {
+                (Some(window), _) => ("windows have", window.crop[n]),
+                (None, Some(within)) => ("pictures have up to", within[n]),
+                (None, None) => return None,
+            };
+            (size < side).then(|| {
+                format!(
+                    "the graph's {axis} is fixed to {size}, but {what} {side} pixels; fix it to at least that, or make the \
+                     {axis} dynamic"
+                )
+            })
         })
     }
 }
