@@ -32,6 +32,7 @@ pub mod retinanet;
 mod samples;
 mod scores;
 pub mod sets;
+mod side_by_side;
 mod tally;
 #[cfg(test)]
 #[path = "../../tests/support/detector.rs"]

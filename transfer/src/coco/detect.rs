@@ -1,16 +1,8 @@
 //! [`detect_split`]: a detector on all images of a split.
-//!
-//! On a CPU every core reads images and runs them in a session of its own with one thread, so that nobody waits for
-//! anybody and a number does not depend on how many cores there are. On any other device one session runs, and the
-//! cores read ahead.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use genas_data::DataError;
 use genas_data::coco::{Annotations, CocoImage, DetectionTest, DetectorInput};
@@ -20,15 +12,9 @@ use genas_runtime::{Provider, SessionOptions};
 use super::results::CocoDetection;
 use crate::detector::Detector;
 use crate::error::{Result, TransferError};
-use crate::retinanet::Found;
 use crate::retinanet::boxes::to_xywh;
+use crate::side_by_side::{Opened, Work};
 
-/// Sessions or readers side by side, at most: a session's maps of an image of 800 x 1333 take hundreds of megabytes.
-const SIDE_BY_SIDE: usize = 32;
-/// Images that a reader holds ready.
-const READY: usize = 2;
-/// How often whoever watches is asked whether to go on, while there is nothing new to report.
-const PATIENCE: Duration = Duration::from_millis(200);
 /// Classes that a message names.
 const NAMED: usize = 5;
 
@@ -69,27 +55,28 @@ pub fn detect_split(
     options: &SessionOptions,
     progress: &dyn Fn(usize, usize) -> ControlFlow<()>,
 ) -> Result<Detections> {
-    let cores = match options.intra_threads {
-        0 => thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
     let images = &annotations.images;
-    let n = cores.min(SIDE_BY_SIDE).min(images.len()).max(1);
-    let options = SessionOptions { intra_threads: 1, spinning: false, ..options.clone() };
-    let first = open(&options)?;
-    let (provider, ids) = (first.provider(), category_ids(first.info(), annotations)?);
-    let mut all = Collected { ids: &ids, images, detections: Vec::new(), done: 0, progress };
-    all.go_on()?;
-    let started = Instant::now();
-    if provider == Provider::Cpu {
-        // The sessions that follow must not try anything else than the first took.
-        let options = SessionOptions { provider, ..options };
-        side_by_side(first, &|| open(&options), folder, n, &mut all)?;
-    } else {
-        read_ahead(first, folder, n, &mut all)?;
-    }
-    let seconds = started.elapsed().as_secs_f64();
-    Ok(Detections { detections: all.detections, images: images.len(), seconds, provider })
+    let first = Opened::first(&open, options, images.len())?;
+    let (provider, ids) = (first.model.provider(), category_ids(first.model.info(), annotations)?);
+    let preparation = first.model.preparation().clone();
+    let mut detections = Vec::new();
+    let work = Work {
+        items: images,
+        open: &open,
+        read: &|image| read(image, folder, &preparation),
+        run: &|detector: &mut Detector, input| detector.detect_in(&input),
+        progress,
+    };
+    let seconds = work.run(first, provider, &mut |image, found| {
+        detections.extend(found.iter().map(|found| CocoDetection {
+            image_id: image.id,
+            category_id: ids[found.class],
+            bbox: to_xywh(found.corners),
+            score: f64::from(found.score),
+        }));
+        Ok(())
+    })?;
+    Ok(Detections { detections, images: images.len(), seconds, provider })
 }
 
 /// The id in `annotations` of each of the detector's classes: that of the class of the same name; or its own ids
@@ -131,135 +118,11 @@ fn list<'a>(classes: impl ExactSizeIterator<Item = (i64, &'a str)>) -> String {
     text.join(", ")
 }
 
-/// What was found so far, in order.
-struct Collected<'a> {
-    ids: &'a [i64],
-    images: &'a [CocoImage],
-    detections: Vec<CocoDetection>,
-    done: usize,
-    progress: &'a dyn Fn(usize, usize) -> ControlFlow<()>,
-}
-
-impl Collected<'_> {
-    fn go_on(&self) -> Result<()> {
-        match (self.progress)(self.done, self.images.len()) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(TransferError::Interrupted),
-        }
-    }
-
-    /// Takes the objects of the next image.
-    fn add(&mut self, found: &[Found]) -> Result<()> {
-        let image_id = self.images[self.done].id;
-        self.detections.extend(found.iter().map(|found| CocoDetection {
-            image_id,
-            category_id: self.ids[found.class],
-            bbox: to_xywh(found.corners),
-            score: f64::from(found.score),
-        }));
-        self.done += 1;
-        self.go_on()
-    }
-
-    /// The next message; `None` if there will be none.
-    fn wait<T>(&self, messages: &Receiver<T>) -> Result<Option<T>> {
-        loop {
-            match messages.recv_timeout(PATIENCE) {
-                Ok(message) => return Ok(Some(message)),
-                Err(RecvTimeoutError::Timeout) => self.go_on()?,
-                Err(RecvTimeoutError::Disconnected) => return Ok(None),
-            }
-        }
-    }
-}
-
 fn read(image: &CocoImage, folder: &Path, preparation: &DetectionTest) -> Result<DetectorInput> {
     let picture = image.read(folder)?;
     preparation
         .apply(&picture)
         .map_err(|reason| DataError::Decode { path: folder.join(&image.file_name), reason }.into())
-}
-
-fn side_by_side(
-    first: Detector,
-    open: &(dyn Fn() -> Result<Detector> + Sync),
-    folder: &Path,
-    n: usize,
-    all: &mut Collected<'_>,
-) -> Result<()> {
-    let images = all.images;
-    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let mut first = Some(first);
-    thread::scope(|scope| {
-        let (send, results) = mpsc::channel();
-        for _ in 0..n {
-            let (send, next, stop, mut own) = (send.clone(), &next, &stop, first.take());
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let i = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(image) = images.get(i) else { return };
-                    let mut detect = || -> Result<Vec<Found>> {
-                        let detector = match &mut own {
-                            Some(own) => own,
-                            None => own.insert(open()?),
-                        };
-                        let input = read(image, folder, detector.preparation())?;
-                        detector.detect_in(&input)
-                    };
-                    let found = detect();
-                    let failed = found.is_err();
-                    // Nobody listens any more if an image before this one failed.
-                    if send.send((i, found)).is_err() || failed {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(send);
-        let mut early = BTreeMap::new();
-        let mut collect = || -> Result<()> {
-            while let Some((i, found)) = all.wait(&results)? {
-                early.insert(i, found);
-                while let Some(found) = early.remove(&all.done) {
-                    all.add(&found?)?;
-                }
-            }
-            Ok(())
-        };
-        let result = collect();
-        stop.store(true, Ordering::Relaxed);
-        result
-    })
-}
-
-fn read_ahead(mut detector: Detector, folder: &Path, n: usize, all: &mut Collected<'_>) -> Result<()> {
-    let images = all.images;
-    let preparation = detector.preparation().clone();
-    thread::scope(|scope| {
-        // Reader r has the images r, r + n, ...: what waits is bounded, and comes in order.
-        let readers: Vec<Receiver<Result<DetectorInput>>> = (0..n)
-            .map(|r| {
-                let (send, ready) = mpsc::sync_channel(READY);
-                let preparation = &preparation;
-                scope.spawn(move || {
-                    for image in images.iter().skip(r).step_by(n) {
-                        let input = read(image, folder, preparation);
-                        let failed = input.is_err();
-                        if send.send(input).is_err() || failed {
-                            return;
-                        }
-                    }
-                });
-                ready
-            })
-            .collect();
-        while all.done < images.len() {
-            let Some(input) = all.wait(&readers[all.done % n])? else { break };
-            let found = detector.detect_in(&input?)?;
-            all.add(&found)?;
-        }
-        Ok(())
-    })
 }
 
 #[cfg(test)]

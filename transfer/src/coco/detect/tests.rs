@@ -96,23 +96,6 @@ fn every_image_is_searched_whatever_the_threads() {
 }
 
 #[test]
-fn the_cores_read_ahead_of_one_session() {
-    let dir = tempfile::tempdir().unwrap();
-    let annotations = coco(dir.path(), CLASSES);
-    let bytes = end_to_end(&[([8.0, 8.0, 24.0, 20.0], 0, 1.0)], ANY, &metadata());
-    let want = run(&bytes, &annotations, dir.path(), 1, ON).unwrap().detections;
-    for n in [1, 3] {
-        let options =
-            SessionOptions { provider: Provider::Cpu, intra_threads: 1, ..SessionOptions::default() };
-        let detector = Detector::from_bytes("d.onnx", &bytes, &options).unwrap();
-        let (ids, images) = (vec![3, 9], &annotations.images);
-        let mut all = Collected { ids: &ids, images, detections: Vec::new(), done: 0, progress: ON };
-        read_ahead(detector, dir.path(), n, &mut all).unwrap();
-        assert_eq!(all.detections, want);
-    }
-}
-
-#[test]
 fn broken_images_and_interruptions_end_it() {
     let dir = tempfile::tempdir().unwrap();
     let annotations = coco(dir.path(), CLASSES);
