@@ -40,15 +40,20 @@ impl ResizeShape {
 }
 
 /// An output as a mixture of two neighbours, or twice the same pixel.
-#[derive(Clone, Copy)]
-struct Mix {
-    first: usize,
-    second: usize,
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mix {
+    /// The first of them.
+    pub first: usize,
+    /// The one after it, or the first again at the border.
+    pub second: usize,
     /// Share of the second.
-    share: f32,
+    pub share: f32,
 }
 
-fn mixes(from: usize, to: usize, align_corners: bool) -> Vec<Mix> {
+/// The outputs of one axis: for those who resize row by row, because they need not keep all of them.
+///
+/// `from` is at least 1.
+pub fn mixes(from: usize, to: usize, align_corners: bool) -> Vec<Mix> {
     let place = |o: usize| {
         let o = o as f64;
         if align_corners {

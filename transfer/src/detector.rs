@@ -12,6 +12,7 @@ use genas_export::{DetectorForm, DetectorInfo};
 use genas_runtime::{Port, Provider, Session, SessionOptions, TypedOutput};
 
 use crate::error::{Result, TransferError};
+use crate::image_input::fixed_size;
 use crate::retinanet::config::TestConfig;
 use crate::retinanet::{Found, Level, detect, in_original};
 
@@ -92,7 +93,7 @@ impl Detector {
             detection.divisor,
             &Normalization { mean: info.mean, std: info.std },
         );
-        preparation.filled = input(session.inputs()).map_err(refuse)?;
+        preparation.filled = fixed_size(session.inputs(), "detector").map_err(refuse)?;
         Ok(Self { name, session, info, outputs, preparation })
     }
 
@@ -239,23 +240,6 @@ fn known(outputs: &[Port], classes: usize) -> Result<Outputs, String> {
         }
     }
     Ok(Outputs::Numbers(levels.into_iter().map(str::to_owned).collect()))
-}
-
-/// Width and height that the model fixes.
-fn input(inputs: &[Port]) -> Result<[Option<usize>; 2], String> {
-    let [port] = inputs else {
-        return Err(format!("it has {} inputs; a detector has one", inputs.len()));
-    };
-    let [batch, Some(3) | None, height, width] = port.shape[..] else {
-        return Err(format!("its input {port} is not a batch of images [batch, 3, height, width]"));
-    };
-    if batch.is_some_and(|batch| batch != 1) {
-        return Err(format!(
-            "its input {port} takes several images at once, and detectors are evaluated one by one; export it with \
-             `--dynamic batch,height,width`"
-        ));
-    }
-    Ok([width, height])
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@
 //! | [`detector`] | a detector's file, opened |
 //! | [`coco`] | average precision of boxes |
 //! | [`retinanet`] | the detector's arithmetic outside of its network |
+//! | [`segmenter`] | a segmenter's file, opened |
+//! | [`segmentation`] | mean IoU of segmenters |
 //! | [`detection`] | how well strange images are known |
 //! | [`Samples`] | images to calibrate and compare a quantised model with |
 //! | [`bench()`] | latency and throughput |
@@ -24,6 +26,7 @@ pub mod detection;
 pub mod detector;
 mod error;
 mod evaluate;
+mod image_input;
 pub mod imagenet;
 pub mod labels;
 pub mod model;
@@ -31,6 +34,8 @@ pub mod plan;
 pub mod retinanet;
 mod samples;
 mod scores;
+pub mod segmentation;
+pub mod segmenter;
 pub mod sets;
 mod side_by_side;
 mod tally;
@@ -46,4 +51,5 @@ pub use evaluate::{EvaluateOptions, Evaluation, Outcome, Prediction, evaluate};
 pub use model::{Classifier, Preprocessing};
 pub use plan::Plan;
 pub use samples::{Comparison, SampleOptions, Samples};
+pub use segmenter::Segmenter;
 pub use sets::EvalSet;

@@ -29,7 +29,7 @@ pub(crate) struct Work<'a, Item, Model, Input, Output> {
     /// Opens the model, once or for each core.
     pub open: &'a (dyn Fn(&SessionOptions) -> Result<Model> + Sync),
     /// What needs no model.
-    pub read: &'a (dyn Fn(&Item) -> Result<Input> + Sync),
+    pub read: &'a (dyn Fn(&'a Item) -> Result<Input> + Sync),
     /// What does.
     pub run: &'a (dyn Fn(&mut Model, Input) -> Result<Output> + Sync),
     /// Is told the items done and in all, and may stop it.
