@@ -35,7 +35,8 @@ pub fn metadata() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+/// A node of one output.
+pub fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
     NodeProto {
         op_type: op.to_owned(),
         name: output.to_owned(),
@@ -46,8 +47,8 @@ fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>)
     }
 }
 
-/// `None` is a free size.
-fn value(name: &str, r#type: DataType, shape: &[Option<usize>]) -> ValueInfoProto {
+/// An input or output; `None` is a free size.
+pub fn value(name: &str, r#type: DataType, shape: &[Option<usize>]) -> ValueInfoProto {
     let dim = shape.iter().map(|size| match size {
         Some(size) => DimensionProto { value: Some(DimensionValue::DimValue(*size as i64)) },
         None => DimensionProto::default(),
@@ -83,9 +84,20 @@ fn model(
         node("Add", &["grey", "brightness"], "logits", Vec::new()),
     ];
     all.extend(nodes);
+    encoded(input, all, constants, outputs, metadata)
+}
+
+/// A file of a model that takes images as `input`.
+pub fn encoded(
+    input: [Option<usize>; 4],
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+    outputs: Vec<ValueInfoProto>,
+    metadata: &[(&str, String)],
+) -> Vec<u8> {
     let graph = GraphProto {
-        name: "detector".to_owned(),
-        node: all,
+        name: "constants".to_owned(),
+        node: nodes,
         initializer: constants,
         input: vec![value("input", DataType::Float, &input)],
         output: outputs,

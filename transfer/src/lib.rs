@@ -21,6 +21,7 @@
 //! | [`bench()`] | latency and throughput |
 
 mod bench;
+mod canvas;
 pub mod coco;
 pub mod detection;
 pub mod detector;

@@ -6,25 +6,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use genas_data::DataError;
 use genas_data::coco::Annotations;
-use genas_data::{DataError, Picture};
-use image::{ColorType, ImageFormat};
-use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
 use super::results::CocoDetection;
-use crate::error::{Result, TransferError};
+use crate::canvas::{Canvas, Colour};
+use crate::error::Result;
 
 /// Pixels of a detection's line.
 const LINE: i64 = 2;
 /// Pixels of a dash; white and black take turns, so that it is seen on any ground.
 const DASH: i64 = 4;
-/// Height of letters.
-const LETTERS: RasterHeight = RasterHeight::Size16;
 /// Pixels around a label's text.
 const MARGIN: i64 = 2;
-
-/// Red, green and blue.
-type Colour = [u8; 3];
 
 /// Which images are drawn, and what on them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -97,17 +91,7 @@ fn colour(class: usize) -> Colour {
     })
 }
 
-struct Canvas(Picture);
-
 impl Canvas {
-    fn set(&mut self, x: i64, y: i64, colour: Colour) {
-        let inside = |v: i64, side: usize| usize::try_from(v).ok().filter(|&v| v < side);
-        if let (Some(x), Some(y)) = (inside(x, self.0.width), inside(y, self.0.height)) {
-            let at = 3 * (y * self.0.width + x);
-            self.0.rgb[at..at + 3].copy_from_slice(&colour);
-        }
-    }
-
     /// First and last column and row of a box (left, top, width, height), within the image.
     fn pixels(&self, [x, y, w, h]: [f64; 4]) -> [i64; 4] {
         let column = |v: f64| (v.round() as i64).clamp(0, self.0.width as i64 - 1);
@@ -140,52 +124,19 @@ impl Canvas {
                 self.set(right - d, y, colour);
             }
         }
-        let height = LETTERS.val() as i64 + 2 * MARGIN;
-        let letter = get_raster_width(FontWeight::Regular, LETTERS) as i64;
-        let width = letter * label.chars().count() as i64 + 2 * MARGIN;
+        let [width, height] = Canvas::text_size(label).map(|side| side + 2 * MARGIN);
         // Above the box, or in it where the image ends there; not beyond the right border if that can be.
         let y = if top >= height { top - height } else { top };
         let x = left.min(self.0.width as i64 - width).max(0);
-        self.label([x, y, width, height], letter, colour, label);
-    }
-
-    fn label(&mut self, [x, y, width, height]: [i64; 4], letter: i64, ground: Colour, text: &str) {
-        for row in y..y + height {
-            for column in x..x + width {
-                self.set(column, row, ground);
-            }
-        }
-        let [r, g, b] = ground.map(f64::from);
-        // Luma of BT.601.
-        let ink: Colour = if 0.299 * r + 0.587 * g + 0.114 * b > 140.0 { [0; 3] } else { [255; 3] };
-        for (n, char) in text.chars().enumerate() {
-            let raster = get_raster(char, FontWeight::Regular, LETTERS)
-                .or_else(|| get_raster('?', FontWeight::Regular, LETTERS));
-            let Some(raster) = raster else { continue };
-            for (row, line) in raster.rows().enumerate() {
-                for (column, &cover) in line.iter().enumerate() {
-                    let mixed = [0, 1, 2].map(|c| {
-                        let (from, to) = (u32::from(ground[c]), u32::from(ink[c]));
-                        ((from * (255 - u32::from(cover)) + to * u32::from(cover)) / 255) as u8
-                    });
-                    let left = x + MARGIN + n as i64 * letter;
-                    self.set(left + column as i64, y + MARGIN + row as i64, mixed);
-                }
-            }
-        }
-    }
-
-    fn save(&self, path: &Path) -> Result<()> {
-        let (width, height) = (self.0.width as u32, self.0.height as u32);
-        image::save_buffer_with_format(path, &self.0.rgb, width, height, ColorType::Rgb8, ImageFormat::Png)
-            .map_err(|error| {
-                TransferError::Request(format!("{}: cannot write the picture: {error}", path.display()))
-            })
+        self.fill([x, y, width, height], colour);
+        self.text(x + MARGIN, y + MARGIN, colour, label);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use genas_data::Picture;
+
     use super::*;
 
     #[test]
