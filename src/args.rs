@@ -1,5 +1,7 @@
 //! Arguments as they are typed. The doc comments are the help texts.
 
+mod transfer;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -10,6 +12,7 @@ use genas_runtime::Provider;
 use genas_search::Metric;
 use genas_transfer::EvalSet;
 
+pub use self::transfer::{CityscapesArgs, CocoArgs, FineTuneArgs, TransferAction, TransferArgs};
 use crate::values::{colours, count, even_width, flops, positive_colours, seconds};
 
 /// Finds CNN cells that generalise, by the flatness of their loss surface, and exports them as ONNX
@@ -728,98 +731,6 @@ pub struct BenchArgs {
     /// Write the rows as a table
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
-}
-
-/// What a backbone is worth for other tasks
-#[derive(Clone, Debug, Args)]
-pub struct TransferArgs {
-    #[command(subcommand)]
-    pub action: TransferAction,
-}
-
-impl TransferArgs {
-    /// Whether a model is trained or run, which takes its time.
-    pub fn runs_a_model(&self) -> bool {
-        let TransferAction::Coco(args) = &self.action;
-        args.results.is_none()
-    }
-}
-
-#[derive(Clone, Debug, Subcommand)]
-pub enum TransferAction {
-    Coco(CocoArgs),
-}
-
-/// Objects in photos: a RetinaNet fine-tuned on a backbone, and the average precision of it, of another detector, or of
-/// a file of detections, as pycocotools computes it
-///
-/// Numbers are fractions; -1 stands for an average over no objects. A detector's pictures are resized, and its objects
-/// chosen, as its file says; on a CPU each core runs pictures of its own.
-///
-/// With --backbone, RUN/coco receives the training's state and curves, the detector as detector.onnx (from images to
-/// objects) and detector-raw.onnx (from images to the network's numbers), what it found on val2017, and pictures of that.
-#[derive(Clone, Debug, Args)]
-#[command(group = ArgGroup::new("source").required(true))]
-#[command(group = ArgGroup::new("pictures").multiple(true))]
-#[command(after_help = "\
-Examples:
-  genas transfer coco --backbone a.onnx --data coco --config coco-retinanet-1x --out runs/a
-  genas transfer coco --backbone a.onnx --data coco --out runs/a --set solver.accumulate=4 --resume
-  genas transfer coco --model detector.onnx --data coco --detections found.json
-  genas transfer coco --model detector.onnx --data coco --draw pictures --draw-above 0.5
-  genas transfer coco --results found.json --data coco
-  genas transfer coco --results found.json --data instances_val2017.json --per-class --curves curves.svg")]
-pub struct CocoArgs {
-    /// A trained network of the ImageNet kind to fine-tune a detector on: .onnx of genas (BatchNorm not folded) or
-    /// .safetensors
-    #[arg(long, value_name = "MODEL", groups = ["source", "pictures"], requires = "out")]
-    pub backbone: Option<PathBuf>,
-    /// With --backbone: settings, a file or a preset (coco-retinanet-1x, coco-retinanet-3x, coco-shapes) [default: of an
-    /// unfinished training its own; else coco-retinanet-1x]
-    #[arg(long, value_name = "FILE|PRESET", requires = "backbone")]
-    pub config: Option<PathBuf>,
-    /// With --backbone: the run directory
-    #[arg(long, value_name = "RUN", requires = "backbone")]
-    pub out: Option<PathBuf>,
-    /// With --backbone: continue where the training stopped
-    #[arg(long, requires = "backbone")]
-    pub resume: bool,
-    /// With --backbone: override a setting, such as solver.batch-size=8; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", requires = "backbone")]
-    pub set: Vec<String>,
-    /// A detector that genas wrote, raw or end-to-end
-    #[arg(long, value_name = "DETECTOR.onnx", group = "source")]
-    pub model: Option<PathBuf>,
-    /// Detections in COCO's results format: a list of image_id, category_id, bbox and score
-    #[arg(long, value_name = "JSON", group = "source")]
-    pub results: Option<PathBuf>,
-    /// COCO 2017: annotations/instances_SPLIT.json, and the images in SPLIT; for --results, an instances file will do
-    #[arg(long, value_name = "DIR|JSON")]
-    pub data: PathBuf,
-    /// The images, such as train2017
-    #[arg(long, value_name = "SPLIT", default_value = "val2017")]
-    pub split: String,
-    /// Write what the detector found, in COCO's results format
-    #[arg(long, value_name = "JSON", conflicts_with = "results")]
-    pub detections: Option<PathBuf>,
-    /// The first images only: a try, not a result
-    #[arg(long, value_name = "N", value_parser = count(1, usize::MAX), conflicts_with = "results")]
-    pub limit: Option<usize>,
-    /// Every class too
-    #[arg(long)]
-    pub per_class: bool,
-    /// Draw precision against recall
-    #[arg(long, value_name = "SVG")]
-    pub curves: Option<PathBuf>,
-    /// Draw detections, and dashed what there is, on images: PNG files in this directory
-    #[arg(long, value_name = "DIR", group = "pictures")]
-    pub draw: Option<PathBuf>,
-    /// How many images are drawn, from the first on
-    #[arg(long, value_name = "N", default_value = "12", value_parser = count(1, usize::MAX), requires = "pictures")]
-    pub draw_images: usize,
-    /// Only detections with higher scores are drawn
-    #[arg(long, value_name = "SCORE", default_value = "0.3", requires = "pictures")]
-    pub draw_above: f64,
 }
 
 #[cfg(test)]

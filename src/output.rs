@@ -116,6 +116,11 @@ pub fn fields(pairs: &[(&str, String)]) -> String {
     pairs.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
 }
 
+/// A fraction as percent; `-` where there is none.
+pub fn percent(fraction: Option<f64>) -> String {
+    fraction.map_or("-".to_owned(), |f| format!("{:.1}", 100.0 * f))
+}
+
 /// A count with separators: 5,195,205.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();

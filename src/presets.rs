@@ -5,7 +5,10 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use genas_search::Config;
 use genas_train::settings;
+use genas_transfer::deeplab::DeepLabConfig;
 use genas_transfer::retinanet::RetinaNetConfig;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Name and text of every preset.
 pub const PRESETS: [(&str, &str); 7] = [
@@ -25,16 +28,38 @@ pub const COCO_PRESETS: [(&str, &str); 3] = [
     ("coco-shapes", include_str!("../configs/coco-shapes.toml")),
 ];
 
+/// Name and text of every preset of a segmenter's fine-tuning.
+pub const CITYSCAPES_PRESETS: [(&str, &str); 4] = [
+    ("cityscapes-deeplabv3-40k", include_str!("../configs/cityscapes-deeplabv3-40k.toml")),
+    ("cityscapes-deeplabv3-80k", include_str!("../configs/cityscapes-deeplabv3-80k.toml")),
+    ("cityscapes-deeplabv3-769", include_str!("../configs/cityscapes-deeplabv3-769.toml")),
+    ("cityscapes-camvid", include_str!("../configs/cityscapes-camvid.toml")),
+];
+
 /// Settings of a detector's fine-tuning, from a file or from a preset by its name, with `overrides` applied.
 pub fn read_coco(config: &Path, overrides: &[String]) -> Result<RetinaNetConfig> {
+    read_fine_tuning(config, overrides, &COCO_PRESETS, RetinaNetConfig::check)
+}
+
+/// Settings of a segmenter's fine-tuning, likewise.
+pub fn read_cityscapes(config: &Path, overrides: &[String]) -> Result<DeepLabConfig> {
+    read_fine_tuning(config, overrides, &CITYSCAPES_PRESETS, DeepLabConfig::check)
+}
+
+fn read_fine_tuning<C: Serialize + DeserializeOwned>(
+    config: &Path,
+    overrides: &[String],
+    presets: &[(&str, &str)],
+    check: impl Fn(&C) -> Result<(), String>,
+) -> Result<C> {
     let name = config.to_string_lossy();
-    let preset = COCO_PRESETS.iter().find(|(preset, _)| !config.is_file() && *preset == name);
-    let settings: RetinaNetConfig = match preset {
+    let preset = presets.iter().find(|(preset, _)| !config.is_file() && *preset == name);
+    let settings = match preset {
         Some((_, text)) => settings::parse(text, overrides).map_err(anyhow::Error::msg)?,
-        None if !config.exists() => bail!(no_such(&name, &COCO_PRESETS)),
+        None if !config.exists() => bail!(no_such(&name, presets)),
         None => settings::read(config, overrides)?,
     };
-    settings.check().map_err(|problem| anyhow::anyhow!("{name}: {problem}"))?;
+    check(&settings).map_err(|problem| anyhow::anyhow!("{name}: {problem}"))?;
     Ok(settings)
 }
 
@@ -77,7 +102,8 @@ mod tests {
             .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
             .collect();
         files.sort();
-        let mut names: Vec<&str> = PRESETS.iter().chain(&COCO_PRESETS).map(|(name, _)| *name).collect();
+        let mut names: Vec<&str> =
+            PRESETS.iter().chain(&COCO_PRESETS).chain(&CITYSCAPES_PRESETS).map(|(name, _)| *name).collect();
         names.sort_unstable();
         assert_eq!(files, names);
         for (name, _) in PRESETS {
@@ -86,6 +112,22 @@ mod tests {
         }
         let error = read(Path::new("nowhere.toml"), &[]).unwrap_err().to_string();
         assert!(error.contains("nowhere.toml") && error.contains("laptop-cifar10"), "{error}");
+    }
+
+    #[test]
+    fn the_cityscapes_presets_are_mmsegmentations() {
+        for (name, text) in CITYSCAPES_PRESETS {
+            assert_eq!(read_cityscapes(Path::new(name), &[]).unwrap(), settings::parse(text, &[]).unwrap());
+        }
+        let read = |name: &str| read_cityscapes(Path::new(name), &[]).unwrap();
+        let default = DeepLabConfig::default();
+        assert_eq!(read("cityscapes-deeplabv3-40k"), default);
+        let mut long = default.clone();
+        (long.solver.iterations, long.solver.evaluate_every) = (80_000, 8_000);
+        assert_eq!(read("cityscapes-deeplabv3-80k"), long);
+        let sliding = read("cityscapes-deeplabv3-769");
+        assert_eq!(sliding.test.window.as_ref().unwrap().stride, [513, 513]);
+        assert!(sliding.model.align_corners && sliding.data.crop_width == 769);
     }
 
     #[test]

@@ -58,9 +58,32 @@ pub fn seconds(text: &str) -> Result<f64, String> {
     value.ok_or_else(|| "give seconds from 0 to 3600".to_owned())
 }
 
+/// Reads a number above zero, such as a factor on sizes.
+pub fn positive(text: &str) -> Result<f64, String> {
+    let value = text.trim().parse::<f64>().ok().filter(|v| *v > 0.0 && *v <= 100.0);
+    value.ok_or_else(|| "give a number above 0, up to 100".to_owned())
+}
+
+/// Reads a width and a height in pixels: `769x513`.
+pub fn size(text: &str) -> Result<[usize; 2], String> {
+    let side = |text: &str| text.parse().ok().filter(|n| (1..=65_536).contains(n));
+    let sides = text.split_once('x').and_then(|(width, height)| Some([side(width)?, side(height)?]));
+    sides.ok_or_else(|| "give width and height in pixels: 769x513".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_width_and_height() {
+        assert_eq!(size("769x513"), Ok([769, 513]));
+        for text in ["", "769", "0x5", "5x0", "5x-1", "5x6x7", "ax5"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+        assert_eq!(positive("1.5"), Ok(1.5));
+        assert!(["0", "-1", "nan", "inf", "x"].iter().all(|text| positive(text).is_err()));
+    }
 
     #[test]
     fn operations_have_units() {

@@ -5,10 +5,7 @@
 mod support;
 
 use std::fs;
-use std::sync::Arc;
 
-use genas_net::{EvalNet, Network, NetworkKind, Weights, WeightsFile, write_weights};
-use genas_space::{Streams, random_candidate};
 use serde_json::{Value, json};
 use support::{Place, bytes};
 
@@ -37,18 +34,8 @@ longer-side = 64
 score-above = 0.01
 "#;
 
-/// A place with an untrained backbone of either kind.
 fn place() -> Place {
-    let place = Place::new(CONFIG);
-    let genotype = random_candidate(&mut Streams::new(3).rng("cell", 0)).genotype();
-    for (name, kind) in [("backbone", NetworkKind::ImageNet), ("small", NetworkKind::Cifar)] {
-        let genotype = genotype.clone();
-        let net = EvalNet { kind, genotype, channels: 4, layers: 3, classes: 2, auxiliary: false };
-        let weights = Weights::init(Arc::new(net.layout()), &Streams::new(5));
-        let about = WeightsFile { network: Network::Eval(net), extra: serde_json::Map::new() };
-        write_weights(&place.at(&format!("{name}.safetensors")), &weights, &about).unwrap();
-    }
-    place
+    Place::with_backbones(CONFIG)
 }
 
 fn coco<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {

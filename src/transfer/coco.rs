@@ -1,6 +1,4 @@
-//! `genas transfer`.
-
-mod fine_tune;
+//! `genas transfer coco`.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -9,21 +7,24 @@ use anyhow::{Result, bail};
 use genas_data::coco::{Annotations, annotations_file};
 use genas_net::atomic_write;
 use genas_search::Observer;
-use genas_train::TrainError;
-use genas_train::directory::write_json;
+use genas_train::directory::{lock, write_json};
+use genas_transfer::Detector;
 use genas_transfer::coco::draw::{DrawOptions, draw_split};
 use genas_transfer::coco::{
     AveragePrecision, ClassPrecision, CocoDetection, curves_svg, detect_split, evaluate, read_results,
     write_results,
 };
-use genas_transfer::retinanet::training::FineTuned;
-use genas_transfer::{Detector, TransferError};
+use genas_transfer::retinanet::training::{CONFIG, FineTuned, FineTuning};
 use serde::Serialize;
 
-use crate::args::{CocoArgs, TransferAction, TransferArgs};
+use super::fine_tune;
+use crate::args::CocoArgs;
 use crate::context::Ctx;
-use crate::output::{fields, table};
+use crate::output::{fields, percent, table};
+use crate::presets;
 
+/// The settings that are taken where none are named.
+const DEFAULT: &str = "coco-retinanet-1x";
 /// Broken annotations that people are shown.
 const SHOWN: usize = 5;
 
@@ -56,16 +57,10 @@ struct Ran<'a> {
     detections: Option<&'a PathBuf>,
 }
 
-pub fn run(ctx: &Ctx, args: &TransferArgs) -> Result<()> {
-    match &args.action {
-        TransferAction::Coco(args) => coco(ctx, args),
-    }
-}
-
-fn coco(ctx: &Ctx, args: &CocoArgs) -> Result<()> {
+pub fn run(ctx: &Ctx, args: &CocoArgs) -> Result<()> {
     // Images are found through the folder; an instances file alone is enough for detections that are there already.
     let needs = [
-        ("--backbone", args.backbone.is_some()),
+        ("--backbone", args.fine_tune.backbone.is_some()),
         ("--model", args.model.is_some()),
         ("--draw", args.draw.is_some()),
     ];
@@ -77,9 +72,11 @@ fn coco(ctx: &Ctx, args: &CocoArgs) -> Result<()> {
             split = args.split
         );
     }
-    let (Some(backbone), Some(out)) = (&args.backbone, &args.out) else { return measure(ctx, args, None) };
+    let (Some(backbone), Some(out)) = (&args.fine_tune.backbone, &args.fine_tune.out) else {
+        return measure(ctx, args, None);
+    };
     let directory = out.join("coco");
-    let trained = fine_tune::run(ctx, args, backbone, &directory)?;
+    let trained = train(ctx, args, backbone, out, &directory)?;
     // From here on it is a detector like any other; what is found, curves and pictures go beside it.
     let default = |path: &Option<PathBuf>, name: &str| Some(path.clone().unwrap_or(directory.join(name)));
     let args = CocoArgs {
@@ -89,11 +86,29 @@ fn coco(ctx: &Ctx, args: &CocoArgs) -> Result<()> {
         draw: default(&args.draw, "pictures"),
         ..args.clone()
     };
-    // The detector is there by now: --resume goes straight to this.
-    measure(ctx, &args, Some(&trained)).map_err(|error| match error.downcast_ref() {
-        Some(TransferError::Interrupted) => TrainError::Interrupted.into(),
-        _ => error,
-    })
+    measure(ctx, &args, Some(&trained)).map_err(fine_tune::after_training)
+}
+
+/// Trains a detector in `directory` on the network in `model`.
+fn train(ctx: &Ctx, args: &CocoArgs, model: &Path, out: &Path, directory: &Path) -> Result<FineTuned> {
+    let own = directory.join(CONFIG);
+    let mut config = fine_tune::settings(ctx, &args.fine_tune, &own, DEFAULT, presets::read_coco)?;
+    config.seed = ctx.global.seed.unwrap_or(config.seed);
+    let backbone = fine_tune::backbone(model)?;
+    let devices = ctx.devices()?;
+    ctx.ensure_runtime()?;
+    let _lock = lock(out)?;
+    let fine_tuning = FineTuning {
+        directory,
+        backbone: &backbone,
+        config: &config,
+        data: &args.data,
+        devices: &devices,
+        session: ctx.session_options(),
+        resume: args.fine_tune.resume,
+        observer: &ctx.observer,
+    };
+    Ok(fine_tuning.run()?)
 }
 
 /// Average precision of a detector, which may have been trained just now, or of detections.
@@ -177,10 +192,6 @@ fn say_problems(ctx: &Ctx, annotations: &Annotations) {
     if problems.len() > SHOWN {
         ctx.observer.message(&format!("{path}: and {} broken annotations more", problems.len() - SHOWN));
     }
-}
-
-fn percent(fraction: Option<f64>) -> String {
-    fraction.map_or("-".to_owned(), |f| format!("{:.1}", 100.0 * f))
 }
 
 fn text(report: &Report) -> String {

@@ -1,60 +1,50 @@
-//! `genas transfer coco --backbone`: a detector is trained and exported.
+//! What `--backbone` needs, whatever is trained on it.
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use genas_net::EvalNet;
 use genas_search::Observer;
-use genas_train::directory::lock;
-use genas_transfer::retinanet::RetinaNetConfig;
-use genas_transfer::retinanet::training::{Backbone, CONFIG, FineTuned, FineTuning};
+use genas_transfer::{Backbone, TransferError};
 
-use crate::args::CocoArgs;
+use crate::args::FineTuneArgs;
 use crate::context::Ctx;
-use crate::{presets, weights};
+use crate::weights;
 
-/// The settings that are taken where none are named.
-const DEFAULT: &str = "coco-retinanet-1x";
+/// The settings that `args` names, those of the training in `own` if it is to be resumed, or the preset `default`.
+pub fn settings<C>(
+    ctx: &Ctx,
+    args: &FineTuneArgs,
+    own: &Path,
+    default: &str,
+    read: impl Fn(&Path, &[String]) -> Result<C>,
+) -> Result<C> {
+    let path = match &args.config {
+        Some(path) => path.as_path(),
+        None if args.resume && own.is_file() => own,
+        None => {
+            ctx.observer.message(&format!("settings: {default}"));
+            Path::new(default)
+        }
+    };
+    read(path, &args.set)
+}
 
-/// Trains a detector in `directory` on the network in `model`.
-pub fn run(ctx: &Ctx, args: &CocoArgs, model: &Path, directory: &Path) -> Result<FineTuned> {
-    let out = args.out.as_deref().context("give --out")?;
-    let config = settings(ctx, args, directory)?;
+/// Reads a trained network.
+pub fn backbone(model: &Path) -> Result<Backbone> {
     let trained = weights::read(model)?;
-    let backbone = Backbone {
+    Ok(Backbone {
         net: EvalNet { auxiliary: false, ..trained.net },
         weights: trained.weights,
         info: trained.info,
         source: model.display().to_string(),
-    };
-    let devices = ctx.devices()?;
-    ctx.ensure_runtime()?;
-    let _lock = lock(out)?;
-    let fine_tuning = FineTuning {
-        directory,
-        backbone: &backbone,
-        config: &config,
-        data: &args.data,
-        devices: &devices,
-        session: ctx.session_options(),
-        resume: args.resume,
-        observer: &ctx.observer,
-    };
-    Ok(fine_tuning.run()?)
+    })
 }
 
-/// The settings that `args` names, those of the training that is to be resumed, or the default preset's.
-fn settings(ctx: &Ctx, args: &CocoArgs, directory: &Path) -> Result<RetinaNetConfig> {
-    let own = directory.join(CONFIG);
-    let path = match &args.config {
-        Some(path) => path.as_path(),
-        None if args.resume && own.is_file() => own.as_path(),
-        None => {
-            ctx.observer.message(&format!("settings: {DEFAULT}"));
-            Path::new(DEFAULT)
-        }
-    };
-    let mut config = presets::read_coco(path, &args.set)?;
-    config.seed = ctx.global.seed.unwrap_or(config.seed);
-    Ok(config)
+/// Errors of what follows a training: it is there by now, and `--resume` goes straight to the rest.
+pub fn after_training(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(TransferError::Interrupted) => genas_train::TrainError::Interrupted.into(),
+        _ => error,
+    }
 }

@@ -5,9 +5,12 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use genas_net::{EvalNet, Network, NetworkKind, Weights, WeightsFile, write_weights};
+use genas_space::{Streams, random_candidate};
 use serde_json::Value;
 
 /// A directory with `config.toml` and the data set `shapes`.
@@ -18,6 +21,20 @@ impl Place {
         let place = Place(tempfile::tempdir().unwrap());
         fs::write(place.at("config.toml"), config).unwrap();
         place.succeeds(&["data", "shapes", "shapes", "--scale", "tiny"]);
+        place
+    }
+
+    /// With an untrained backbone of either kind besides.
+    pub fn with_backbones(config: &str) -> Self {
+        let place = Self::new(config);
+        let genotype = random_candidate(&mut Streams::new(3).rng("cell", 0)).genotype();
+        for (name, kind) in [("backbone", NetworkKind::ImageNet), ("small", NetworkKind::Cifar)] {
+            let genotype = genotype.clone();
+            let net = EvalNet { kind, genotype, channels: 4, layers: 3, classes: 2, auxiliary: false };
+            let weights = Weights::init(Arc::new(net.layout()), &Streams::new(5));
+            let about = WeightsFile { network: Network::Eval(net), extra: serde_json::Map::new() };
+            write_weights(&place.at(&format!("{name}.safetensors")), &weights, &about).unwrap();
+        }
         place
     }
 

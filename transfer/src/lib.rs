@@ -13,6 +13,7 @@
 //! | [`evaluate()`] | accuracy on a data set |
 //! | [`detector`] | a detector's file, opened |
 //! | [`coco`] | average precision of boxes |
+//! | [`backbone`] | the trained network that a fine-tuning begins with |
 //! | [`retinanet`] | the detector's arithmetic outside of its network |
 //! | [`segmenter`] | a segmenter's file, opened |
 //! | [`segmentation`] | mean IoU of segmenters |
@@ -20,9 +21,11 @@
 //! | [`Samples`] | images to calibrate and compare a quantised model with |
 //! | [`bench()`] | latency and throughput |
 
+pub mod backbone;
 mod bench;
 mod canvas;
 pub mod coco;
+pub mod deeplab;
 pub mod detection;
 pub mod detector;
 mod error;
@@ -44,6 +47,7 @@ mod tally;
 #[path = "../../tests/support/detector.rs"]
 mod testing;
 
+pub use backbone::Backbone;
 pub use bench::{BenchOptions, BenchReport, BenchRow, bench};
 pub use detection::Detection;
 pub use detector::Detector;

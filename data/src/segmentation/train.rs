@@ -1,5 +1,8 @@
 //! [`SegmentationTrainSet`]: training batches of images with a label for each pixel.
 
+use std::fs;
+use std::path::Path;
+
 use genas_space::Streams;
 use rayon::prelude::*;
 
@@ -82,6 +85,18 @@ impl SegmentationTrainSet {
     /// The classes.
     pub fn classes(&self) -> &ClassTable {
         &self.classes
+    }
+
+    /// What the files are: each pair's name, and the sizes of image and labels in bytes. To recognise a set by, as reading
+    /// all of it may take minutes.
+    ///
+    /// # Errors
+    ///
+    /// If a file is not there any more.
+    pub fn files(&self) -> Result<Vec<(&str, [u64; 2])>, DataError> {
+        let size = |path: &Path| Ok(fs::metadata(path).map_err(DataError::io("read", path))?.len());
+        let pair = |pair: &'_ SegmentationPair| Ok([size(&pair.image)?, size(&pair.labels)?]);
+        self.pairs.iter().map(|each| Ok((each.name.as_str(), pair(each)?))).collect()
     }
 
     /// The endless order of batches: shuffled epochs without a seam, as MMEngine's `InfiniteSampler`.

@@ -23,6 +23,7 @@ use super::config::{LossConfig, RetinaNetConfig};
 use super::normalizer::Normalizer;
 use super::targets::{ImageTargets, level_targets};
 use super::weights::initial_weights;
+use crate::backbone::Backbone;
 use crate::coco::{BoxPrecision, category_ids, detect_split, evaluate};
 use crate::detector::Detector;
 use crate::error::{Result, TransferError};
@@ -33,19 +34,6 @@ pub const CONFIG: &str = "config.toml";
 pub const TRAIN_SPLIT: &str = "train2017";
 /// The split that is evaluated on.
 pub const TEST_SPLIT: &str = "val2017";
-
-/// A trained network whose features the detector begins with.
-#[derive(Clone, Debug)]
-pub struct Backbone {
-    /// The network.
-    pub net: EvalNet,
-    /// Its weights; a classifier's are not needed.
-    pub weights: Weights,
-    /// How its images were prepared.
-    pub info: ModelInfo,
-    /// Where it comes from, for people.
-    pub source: String,
-}
 
 /// A fine-tuning, all of it decided.
 pub struct FineTuning<'a> {

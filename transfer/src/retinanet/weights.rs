@@ -8,6 +8,7 @@ use rand::RngExt;
 use rand_distr::{Distribution, Normal};
 
 use super::config::ModelConfig;
+use crate::backbone::copy;
 use crate::error::{Result, TransferError};
 
 /// Weights of `net` whose backbone is `backbone`'s: the pyramid uniform in `+-sqrt(3 / fan_in)` (Kaiming's bound with
@@ -29,11 +30,7 @@ pub fn initial_weights(
     for entry in layout.entries() {
         let values = weights.slice_mut(entry);
         if let Some(name) = entry.name.strip_prefix(&scope) {
-            let own = backbone.get(name).filter(|own| own.len() == values.len());
-            let own = own.ok_or_else(|| {
-                TransferError::Request(format!("the backbone has no {name} of {} numbers", values.len()))
-            })?;
-            values.copy_from_slice(own);
+            copy(backbone, name, values)?;
             continue;
         }
         let mut rng = streams.rng(&format!("init/{}", entry.name), 0);
