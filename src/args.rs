@@ -491,17 +491,23 @@ pub enum ExportKind {
     Classifier,
     /// Outputs `c2`, `c3`, `c4`, `c5` at strides 4, 8, 16 and 32, for detectors and segmenters
     Backbone,
-    /// A trained detector in another form: see --form
+    /// A trained detector: see --form
     Detector,
+    /// A trained segmenter: see --form
+    Segmenter,
 }
 
-/// What a detector's file gives.
+/// What the file of a detector or a segmenter gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FormArg {
-    /// Outputs `boxes`, `scores`, `labels` and `batch_index`
+    /// Of a detector: outputs `boxes`, `scores`, `labels` and `batch_index`
     EndToEnd,
-    /// Logits, box corrections and anchors of each level
+    /// Of a detector: logits, box corrections and anchors of each level
     Raw,
+    /// Of a segmenter: output `logits`, a number for each class at every pixel
+    Logits,
+    /// Of a segmenter: output `labels`, the class of each pixel
+    Labels,
 }
 
 /// Number format of an ONNX file.
@@ -570,6 +576,7 @@ Examples:
   genas export --weights a.onnx --onnx b.onnx --dynamic batch,height,width
   genas export --weights a.onnx --onnx backbone.onnx --kind backbone --dynamic batch,height,width
   genas export --run runs/coco --onnx raw.onnx --kind detector --form raw --fold-bn --opset 13
+  genas export --run runs/city --onnx labels.onnx --kind segmenter --form labels --fold-bn
   genas export --weights a.onnx --onnx half.onnx --precision fp16 --fp16-io
   genas export --weights a.onnx --onnx int8.onnx --precision int8 --calibrate imagenet")]
 pub struct ExportArgs {
@@ -579,13 +586,14 @@ pub struct ExportArgs {
     /// The run whose retrained network is exported
     #[arg(long, value_name = "RUN", group = "source")]
     pub run: Option<PathBuf>,
-    /// Weights: .safetensors, or an .onnx that genas wrote; of a detector too, such as RUN/coco/best.safetensors
+    /// Weights: .safetensors, or an .onnx that genas wrote; of a detector or segmenter too, such as
+    /// RUN/coco/best.safetensors
     #[arg(long, value_name = "FILE", group = "source")]
     pub weights: Option<PathBuf>,
     /// What the file is for
     #[arg(long, value_enum, default_value = "classifier")]
     pub kind: ExportKind,
-    /// With --kind detector: what the file gives [default: end-to-end]
+    /// What the file of a detector or segmenter gives [default: end-to-end, logits]
     #[arg(long, value_enum)]
     pub form: Option<FormArg>,
     /// Feature maps of a backbone [default: raw]
@@ -621,7 +629,7 @@ pub struct ExportArgs {
     /// Operator set, 13 to 21
     #[arg(long, value_name = "N", default_value = "17", value_parser = clap::value_parser!(i64).range(13..=21))]
     pub opset: i64,
-    /// Dimensions that stay free, separated by commas [default: batch; of detectors all three]
+    /// Dimensions that stay free, separated by commas [default: batch; of detectors and segmenters all three]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "AXES")]
     pub dynamic: Vec<AxisArg>,
     /// Class names, one a line, in the order of the logits
@@ -633,7 +641,7 @@ impl ExportArgs {
     /// Whether a dimension stays free.
     pub fn is_free(&self, axis: AxisArg) -> bool {
         match self.dynamic.as_slice() {
-            [] => axis == AxisArg::Batch || self.kind == ExportKind::Detector,
+            [] => axis == AxisArg::Batch || matches!(self.kind, ExportKind::Detector | ExportKind::Segmenter),
             chosen => chosen.contains(&axis),
         }
     }

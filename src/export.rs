@@ -1,6 +1,7 @@
 //! `genas export`.
 
 mod detector;
+mod segmenter;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use genas_transfer::{Classifier, Comparison, Preprocessing, SampleOptions, Sampl
 use serde::Serialize;
 
 use crate::args::{
-    ActivationsArg, AxisArg, CalibrationArg, ExportArgs, ExportKind, FeaturesArg, PrecisionArg,
+    ActivationsArg, AxisArg, CalibrationArg, ExportArgs, ExportKind, FeaturesArg, FormArg, PrecisionArg,
 };
 use crate::context::Ctx;
 use crate::output::{fields, grouped};
@@ -24,15 +25,22 @@ use crate::weights::{self, Trained};
 /// Where a run keeps its retrained network.
 const RETRAINED: &str = "retrain/final.safetensors";
 
+const FORM_OF_DETECTORS: &str = "--form end-to-end and raw are for detectors; add --kind detector";
+const FORM_OF_SEGMENTERS: &str = "--form logits and labels are for segmenters; add --kind segmenter";
+
 pub fn run(ctx: &Ctx, args: &ExportArgs) -> Result<()> {
-    if args.kind == ExportKind::Detector {
-        return detector::run(ctx, args);
+    match args.kind {
+        ExportKind::Detector => return detector::run(ctx, args),
+        ExportKind::Segmenter => return segmenter::run(ctx, args),
+        ExportKind::Classifier | ExportKind::Backbone => {}
     }
-    if args.form.is_some() {
-        bail!("--form is for detectors; add --kind detector");
+    match args.form {
+        None => {}
+        Some(FormArg::EndToEnd | FormArg::Raw) => bail!("{FORM_OF_DETECTORS}"),
+        Some(FormArg::Logits | FormArg::Labels) => bail!("{FORM_OF_SEGMENTERS}"),
     }
     let (kind, precision) = (kind(args)?, precision(args)?);
-    let path = source(args)?;
+    let path = source(args, RETRAINED, "train its cell with `genas retrain --out")?;
     let mut trained = weights::read(&path)?;
     if let Some(file) = &args.classes_file {
         trained.info.class_names = class_names(file)?;
@@ -165,16 +173,29 @@ fn compared(comparison: &Comparison) -> Vec<(&'static str, String)> {
     pairs
 }
 
-/// What a network of one genotype becomes; detectors go another way.
+/// What a network of one genotype becomes; detectors and segmenters go another way.
 fn kind(args: &ExportArgs) -> Result<ModelKind> {
     Ok(match (args.kind, args.features) {
-        (ExportKind::Classifier | ExportKind::Detector, None) => ModelKind::Classifier,
-        (ExportKind::Classifier | ExportKind::Detector, Some(_)) => {
-            bail!("--features is for backbones; add --kind backbone")
-        }
         (ExportKind::Backbone, None | Some(FeaturesArg::Raw)) => ModelKind::Backbone(Features::Raw),
         (ExportKind::Backbone, Some(FeaturesArg::Relu)) => ModelKind::Backbone(Features::Relu),
+        (_, None) => ModelKind::Classifier,
+        (_, Some(_)) => bail!("--features is for backbones; add --kind backbone"),
     })
+}
+
+/// Refuses options that say nothing to detectors or segmenters.
+fn refuse_others(args: &ExportArgs, kind: &str) -> Result<()> {
+    let others = [
+        ("--features", args.features.is_some()),
+        ("--calibrate", args.calibrate.is_some()),
+        ("--classes-file", args.classes_file.is_some()),
+        ("--precision fp16 or int8", args.precision != PrecisionArg::Fp32),
+        ("--fp16-io", args.fp16_io),
+    ];
+    match others.iter().find(|(_, given)| *given) {
+        Some((flag, _)) => bail!("{flag} is not for {kind}, which are written in fp32"),
+        None => Ok(()),
+    }
 }
 
 fn precision(args: &ExportArgs) -> Result<Precision> {
@@ -192,17 +213,14 @@ fn precision(args: &ExportArgs) -> Result<Precision> {
     })
 }
 
-/// The file that the weights come from.
-fn source(args: &ExportArgs) -> Result<PathBuf> {
+/// The file that the weights come from: of a run, `trained`, which the command `train` writes.
+fn source(args: &ExportArgs, trained: &str, train: &str) -> Result<PathBuf> {
     match (&args.weights, &args.run) {
         (Some(weights), _) => Ok(weights.clone()),
         (None, Some(run)) => {
-            let path = run.join(RETRAINED);
+            let path = run.join(trained);
             if !path.is_file() {
-                bail!(
-                    "{} has no {RETRAINED}; train its cell with `genas retrain --out {0}` first",
-                    run.display()
-                );
+                bail!("{0} has no {trained}; {train} {0}` first", run.display());
             }
             Ok(path)
         }

@@ -1,7 +1,7 @@
 //! `genas verify`.
 
 use anyhow::Result;
-use genas_export::{OutputParity, is_detector, verify, verify_detector};
+use genas_export::{OutputParity, is_detector, is_segmenter, verify, verify_detector, verify_segmenter};
 use serde_json::json;
 
 use crate::args::VerifyArgs;
@@ -15,6 +15,10 @@ pub fn run(ctx: &Ctx, args: &VerifyArgs) -> Result<()> {
         let written_from = args.weights.as_deref().map(weights::read_detector).transpose()?;
         ctx.ensure_runtime()?;
         verify_detector(&args.model, written_from.as_ref().map(|t| &t.weights))?
+    } else if is_segmenter(&args.model)? {
+        let written_from = args.weights.as_deref().map(weights::read_segmenter).transpose()?;
+        ctx.ensure_runtime()?;
+        verify_segmenter(&args.model, written_from.as_ref().map(|t| &t.weights))?
     } else {
         genas_export::ModelFile::read(&args.model)?;
         let trained = args.weights.as_deref().map(weights::read).transpose()?;

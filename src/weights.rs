@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use genas_data::Normalization;
-use genas_export::{DetectorInfo, ModelInfo};
-use genas_net::{EvalNet, Network, NetworkKind, RetinaNet, Weights, read_weights};
+use genas_export::{DetectorInfo, ModelInfo, SegmenterInfo};
+use genas_net::{DeepLabV3, EvalNet, Network, NetworkKind, RetinaNet, Weights, read_weights};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -58,9 +58,37 @@ pub fn read_detector(path: &Path) -> Result<TrainedDetector> {
     let Network::RetinaNet(net) = about.network else {
         bail!("{} holds no detector; give the weights of `genas transfer coco --backbone`", path.display());
     };
-    let info = serde_json::from_value(Value::Object(about.extra))
-        .with_context(|| format!("{}: its description", path.display()))?;
-    Ok(TrainedDetector { net, weights, info })
+    Ok(TrainedDetector { net, weights, info: beside(path, about.extra)? })
+}
+
+/// A trained segmenter.
+pub struct TrainedSegmenter {
+    pub net: DeepLabV3,
+    /// With the auxiliary head, if the network has it.
+    pub weights: Weights,
+    pub info: SegmenterInfo,
+}
+
+/// Reads a segmenter's `.safetensors`, or `.onnx`.
+pub fn read_segmenter(path: &Path) -> Result<TrainedSegmenter> {
+    if path.extension().is_some_and(|ending| ending == "onnx") {
+        let (weights, net, info) = genas_export::segmenter_from_onnx(path)?;
+        return Ok(TrainedSegmenter { net, weights, info });
+    }
+    let (weights, about) = read_weights(path)?;
+    let Network::DeepLabV3(net) = about.network else {
+        bail!(
+            "{} holds no segmenter; give the weights of `genas transfer cityscapes --backbone`",
+            path.display()
+        );
+    };
+    Ok(TrainedSegmenter { net, weights, info: beside(path, about.extra)? })
+}
+
+/// The whole description that stands beside weights.
+fn beside<T: DeserializeOwned>(path: &Path, extra: Map<String, Value>) -> Result<T> {
+    serde_json::from_value(Value::Object(extra))
+        .with_context(|| format!("{}: its description", path.display()))
 }
 
 /// What stands beside the weights, with defaults where the writer left something out.
