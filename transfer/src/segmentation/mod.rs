@@ -19,6 +19,8 @@ mod logits;
 mod measure;
 mod predictions;
 mod segment;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use confusion::{ClassScore, ConfusionMatrix, SegmentationScores, scores};
 pub use contact_sheet::ContactSheet;
