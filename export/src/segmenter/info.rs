@@ -8,11 +8,15 @@ use genas_net::DeepLabV3;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 
+/// Labels are bytes, and 255 says that a pixel belongs to no class.
+const LARGEST_CLASSES: usize = 255;
+
 /// From pictures to the input, and from its numbers to labels; plain values, so that this crate need not know the
 /// configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segmentation {
-    /// Width and height in pixels that pictures are resized to fit into, their proportions kept; as they are without.
+    /// Width and height in pixels that pictures are resized to fit into, their proportions kept, the longer side of a
+    /// picture into the longer of the two; without, they stay as they are.
     pub within: Option<[usize; 2]>,
     /// How a picture is cut into windows; it goes through the network as a whole without.
     pub window: Option<SlidingWindow>,
@@ -74,6 +78,13 @@ impl SegmenterInfo {
             return Some(format!(
                 "{names} class names, {ids} label ids and {colors} colors were given for a segmenter of {} classes; give \
                  one of each per class, in the order of the logits",
+                net.classes
+            ));
+        }
+        if net.classes > LARGEST_CLASSES {
+            return Some(format!(
+                "a segmenter tells {LARGEST_CLASSES} classes apart at most, not {}: labels are bytes, and 255 is for pixels \
+                 of no class",
                 net.classes
             ));
         }

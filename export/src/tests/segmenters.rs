@@ -377,6 +377,12 @@ fn what_contradicts_the_network_is_refused() {
     assert!(matches!(error, ExportError::WeightShape { .. }), "{error}");
     let error = export(&DeepLabV3 { rates: vec![1, 2, 3, 4], ..net.clone() });
     assert!(matches!(error, ExportError::MissingWeight { .. } | ExportError::WeightShape { .. }), "{error}");
+    let many = DeepLabV3 { classes: 256, ..net.clone() };
+    let mut described = about.clone();
+    described.class_names = vec!["one".to_owned(); 256];
+    (described.label_ids, described.colors) = ((0..=255).collect(), vec![[0; 3]; 256]);
+    let error = segmenter_model(&many, &held, &described, SegmenterForm::Labels, &options).unwrap_err();
+    assert!(error.to_string().contains("255 classes apart at most, not 256"), "{error}");
     let error = export(&DeepLabV3 { output_stride: 4, ..net.clone() }).to_string();
     assert!(error.contains("8, 16 or 32"), "{error}");
     assert!(!path.exists());
