@@ -79,12 +79,14 @@ impl LogitMap {
         let mut mixed = vec![0.0; self.size[0]];
         for y in 0..height {
             for (class, out) in row.chunks_exact_mut(width).enumerate() {
-                if same {
-                    out.copy_from_slice(self.row(class, y));
-                } else {
-                    self.mix(class, rows[y], &mut mixed);
-                    for (out, mix) in out.iter_mut().zip(&columns) {
-                        *out = mixed[mix.first] + mix.share * (mixed[mix.second] - mixed[mix.first]);
+                // Where sizes are the same there are no mixtures.
+                match rows.get(y) {
+                    None => out.copy_from_slice(self.row(class, y)),
+                    Some(&rows) => {
+                        self.mix(class, rows, &mut mixed);
+                        for (out, mix) in out.iter_mut().zip(&columns) {
+                            *out = mixed[mix.first] + mix.share * (mixed[mix.second] - mixed[mix.first]);
+                        }
                     }
                 }
                 if flip {

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use genas_data::segmentation::{IGNORED, SegmentationClass, TestScale, sliding_windows};
-use genas_export::SlidingWindow;
+use genas_export::{GraphOptions, Segmentation, SegmenterForm, SlidingWindow, segmenter_model};
+use genas_net::{DeepLabV3, EvalNet, NetworkKind, Probability, Weights};
+use genas_space::{Streams, random_candidate};
 
 use super::*;
 use crate::segmentation::testing::{ANY, CLASSES, Planes, metadata, model};
@@ -333,4 +335,58 @@ fn broken_data_unsound_options_and_interruptions_end_it() {
         }
         fs::write(label(n), &good[n]).unwrap();
     }
+}
+
+/// Both forms of a network as it is exported, with logits that it makes larger inside.
+#[test]
+fn exported_networks_run() {
+    let backbone = EvalNet {
+        kind: NetworkKind::ImageNet,
+        genotype: random_candidate(&mut Streams::new(1).rng("cell", 0)).genotype(),
+        channels: 4,
+        layers: 5,
+        classes: 5,
+        auxiliary: false,
+    };
+    let net = DeepLabV3 {
+        backbone,
+        output_stride: 16,
+        exact_dilation: true,
+        relu_features: false,
+        channels: 6,
+        rates: vec![2, 4],
+        classes: CLASSES.len(),
+        auxiliary: None,
+        dropout: Probability::new(0.1).unwrap(),
+        align_corners: true,
+    };
+    let weights = Weights::init(Arc::new(net.layout()), &Streams::new(3));
+    let info = SegmenterInfo {
+        class_names: CLASSES.map(str::to_owned).to_vec(),
+        label_ids: vec![0, 3, 6, 9],
+        colors: vec![[1, 2, 3]; 4],
+        mean: [0.5; 3],
+        std: [0.25; 3],
+        segmentation: Segmentation { within: None, window: None, divisor: 32 },
+        training_data: "none".to_owned(),
+        source_run: "none".to_owned(),
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (pairs, classes) = (pairs(dir.path()), table(&CLASSES));
+    let options = GraphOptions::any_size();
+    let [logits, labels] = [SegmenterForm::Logits, SegmenterForm::Labels].map(|form| {
+        let bytes = segmenter_model(&net, &weights, &info, form, &options).unwrap();
+        let segmenter = opened(&bytes)(&session(1)).unwrap();
+        assert_eq!((segmenter.form(), segmenter.align_corners(), segmenter.info()), (form, true, &info));
+        bytes
+    });
+    let whole = run(&logits, &pairs, &classes, &SegmentOptions::default(), 2).unwrap();
+    assert_eq!(run(&labels, &pairs, &classes, &SegmentOptions::default(), 1).unwrap(), whole);
+    // All of it and more is one window.
+    let window = |crop| SegmentOptions {
+        window: WindowChoice::Sliding(SlidingWindow { crop, stride: [20, 10] }),
+        ..SegmentOptions::default()
+    };
+    assert_eq!(run(&logits, &pairs, &classes, &window([40, 40]), 1).unwrap(), whole);
+    assert_ne!(run(&logits, &pairs, &classes, &window([20, 10]), 1).unwrap(), whole);
 }
