@@ -173,7 +173,7 @@ mod tests {
         for iou in [">74.9<", ">80.0<", ">99.9<"] {
             assert!(svg.contains(iou), "{iou}");
         }
-        assert!(svg.contains("traffic &lt;light&gt; &amp; a...<") && !svg.contains("<light>"));
+        assert!(svg.contains("traffic &lt;light&gt; &amp; a ver...<") && !svg.contains("<light>"));
         assert!(svg.contains("3000 pixels of 1 images; 0 without"));
     }
 
