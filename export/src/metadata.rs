@@ -61,6 +61,7 @@
 //! | `classes` | number of classes that it tells apart |
 //! | `label_ids` | JSON array of integers: the classes' numbers in the data set's label images |
 //! | `colors` | JSON array of red, green and blue for each class, 0 to 255: for pictures |
+//! | `class_table` | what all values in label images mean, those that are ignored too, as the text of a `classes.toml` |
 //! | `segmentation` | JSON object: from pictures to the input, and to labels ([`Segmentation`](crate::Segmentation)) |
 
 use crate::error::{ExportError, Result};

@@ -120,6 +120,7 @@ impl Task for SegmenterInfo {
             ("form", form.name().to_owned()),
             ("label_ids", serde_json::json!(self.label_ids).to_string()),
             ("colors", serde_json::json!(self.colors).to_string()),
+            ("class_table", self.class_table.clone()),
             ("segmentation", settings(&self.segmentation)?),
         ])
     }

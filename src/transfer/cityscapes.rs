@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use genas_data::Picture;
 use genas_data::segmentation::{ClassTable, LabelMap, SegmentationFolder, SegmentationPair};
-use genas_export::SlidingWindow;
+use genas_export::{SegmenterInfo, SlidingWindow};
 use genas_net::atomic_write;
 use genas_runtime::SessionOptions;
 use genas_search::Observer;
@@ -92,12 +92,20 @@ pub fn run(ctx: &Ctx, args: &CityscapesArgs) -> Result<()> {
     measure(ctx, args, &folder, &model, &written, Some(&trained)).map_err(fine_tune::after_training)
 }
 
-/// The classes that the user named, or those of the data, or else of the model.
-fn classes(args: &CityscapesArgs, folder: &SegmentationFolder) -> Result<ClassTable> {
-    Ok(match &args.classes {
-        Some(choice) => ClassTable::given(choice)?,
-        None => folder.classes()?,
-    })
+/// The classes that the user named, or those of the data, or else of the `model`.
+fn classes(
+    args: &CityscapesArgs,
+    folder: &SegmentationFolder,
+    model: Option<&SegmenterInfo>,
+) -> Result<ClassTable> {
+    if let Some(choice) = &args.classes {
+        return Ok(ClassTable::given(choice)?);
+    }
+    let own = || ClassTable::from_toml(&model?.class_table).ok();
+    match folder.classes_if_any()?.or_else(own) {
+        Some(classes) => Ok(classes),
+        None => Ok(folder.classes()?),
+    }
 }
 
 /// Trains a segmenter in `directory` on the network in `model`.
@@ -112,7 +120,7 @@ fn train(
     let own = directory.join(CONFIG);
     let mut config = fine_tune::settings(ctx, &args.fine_tune, &own, DEFAULT, presets::read_cityscapes)?;
     config.seed = ctx.global.seed.unwrap_or(config.seed);
-    let classes = classes(args, folder)?;
+    let classes = classes(args, folder, None)?;
     let backbone = fine_tune::backbone(model)?;
     let devices = ctx.devices()?;
     ctx.ensure_runtime()?;
@@ -149,7 +157,6 @@ fn measure(
     written: &Written,
     trained: Option<&FineTuned>,
 ) -> Result<()> {
-    let classes = classes(args, folder)?;
     let mut pairs = folder.pairs(&args.split)?;
     pairs.truncate(args.limit.unwrap_or(usize::MAX));
     ctx.ensure_runtime()?;
@@ -157,6 +164,7 @@ fn measure(
     let segmenter = Segmenter::open(model, &session)?;
     ctx.say_provider(segmenter.provider());
     let form = segmenter.form().name();
+    let classes = classes(args, folder, Some(segmenter.info()))?;
     drop(segmenter);
     let counter = ctx.observer.counter("segment");
     let progress = |done, total| {

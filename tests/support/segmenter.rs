@@ -45,6 +45,7 @@ pub fn info(classes: usize) -> SegmenterInfo {
         class_names: (0..classes).map(|n| format!("class {n}")).collect(),
         label_ids: (1..=classes as u8).map(|n| 10 * n).collect(),
         colors: (0..classes as u8).map(|n| [40 * n, 128, 255 - n]).collect(),
+        class_table: String::new(),
         mean: [0.485, 0.456, 0.406],
         std: [0.229, 0.224, 0.225],
         segmentation: Segmentation { within: None, window: None, divisor: 32 },

@@ -162,11 +162,16 @@ impl ClassTable {
     /// If it cannot be read or makes no table.
     pub fn read(path: &Path) -> Result<Self, DataError> {
         let text = fs::read_to_string(path).map_err(DataError::io("read", path))?;
-        toml::from_str(&text).map_err(|e| {
+        Self::from_toml(&text).map_err(|problem| {
             let remedy = "write a [[class]] with name, labels = [..] and color = [red, green, blue] for each class, and \
                           ignore = [..] before them";
-            DataError::broken(path, e.to_string().trim_end(), remedy)
+            DataError::broken(path, problem, remedy)
         })
+    }
+
+    /// A table from the text of a `classes.toml`; the reason if it makes none.
+    pub fn from_toml(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())
     }
 
     /// The table as the text of a `classes.toml`.

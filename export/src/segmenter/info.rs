@@ -43,6 +43,10 @@ pub struct SegmenterInfo {
     pub label_ids: Vec<u8>,
     /// Their colours in pictures: red, green, blue.
     pub colors: Vec<[u8; 3]>,
+    /// What all values in the data set's label images mean, as the text of a `classes.toml`; empty where it is not known.
+    /// Besides the above it says which values are ignored, and which more belong to a class.
+    #[serde(default)]
+    pub class_table: String,
     /// Mean of each colour that was subtracted, red first, pixels in 0 to 1.
     pub mean: [f32; 3],
     /// Standard deviation of each colour that divided.
@@ -63,6 +67,7 @@ impl SegmenterInfo {
             class_names: json(metadata, "class_names")?,
             label_ids: json(metadata, "label_ids")?,
             colors: json(metadata, "colors")?,
+            class_table: metadata.get("class_table").cloned().unwrap_or_default(),
             mean: json(metadata, "mean")?,
             std: json(metadata, "std")?,
             segmentation: json(metadata, "segmentation")?,

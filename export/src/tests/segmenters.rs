@@ -98,6 +98,7 @@ fn about(net: &DeepLabV3) -> SegmenterInfo {
         class_names: (0..net.classes).map(|n| format!("class \"{n}\", é")).collect(),
         label_ids: (0..net.classes as u8).map(|n| 3 * n + 7).collect(),
         colors: (0..net.classes as u8).map(|n| [n, 128, 255 - n]).collect(),
+        class_table: "ignore = [255]\n".to_owned(),
         mean: [0.485, 0.456, 0.1],
         std: [0.229, 0.224, 0.3],
         segmentation: Segmentation {

@@ -227,6 +227,7 @@ impl FineTuning<'_> {
             class_names: self.classes.names(),
             label_ids: classes.iter().map(|class| class.labels[0]).collect(),
             colors: classes.iter().map(|class| class.color).collect(),
+            class_table: self.classes.to_toml(),
             mean: self.backbone.info.mean,
             std: self.backbone.info.std,
             segmentation: (&self.config.test).into(),

@@ -377,6 +377,7 @@ fn exported_networks_run() {
         class_names: CLASSES.map(str::to_owned).to_vec(),
         label_ids: vec![0, 3, 6, 9],
         colors: vec![[1, 2, 3]; 4],
+        class_table: String::new(),
         mean: [0.5; 3],
         std: [0.25; 3],
         segmentation: Segmentation { within: None, window: None, divisor: 32 },
