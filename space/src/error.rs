@@ -76,6 +76,45 @@ pub enum SpaceError {
     /// A genotype that 28 integers cannot express.
     #[error("not a cell of the 14-edge space: {0}")]
     OutsideSpace(String),
+    /// A name that is no operation of NAS-Bench-201.
+    #[error(
+        "unknown operation `{0}`; NAS-Bench-201 has none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3"
+    )]
+    UnknownNb201Op(String),
+    /// An entry of a NAS-Bench-201 cell that names no operation.
+    #[error("operation {value} at position {position} is not in 0..4")]
+    Nb201OpRange {
+        /// The entry.
+        value: u8,
+        /// Its place, from 0.
+        position: usize,
+    },
+    /// A number that no NAS-Bench-201 cell has.
+    #[error("there is no NAS-Bench-201 cell {0}; they are numbered 0 to 15624")]
+    Nb201Index(usize),
+    /// A text that is no architecture string of NAS-Bench-201.
+    #[error(
+        "`{text}` is not a NAS-Bench-201 architecture: {problem}; the form is |op~0|+|op~0|op~1|+|op~0|op~1|op~2|"
+    )]
+    Nb201Arch {
+        /// The text as given.
+        text: String,
+        /// What was found.
+        problem: String,
+    },
+    /// A text that is neither a NAS-Bench-201 architecture, nor an index, nor a known name.
+    #[error("unknown NAS-Bench-201 cell `{text}`; give an architecture string, an index from 0 to 15624, or one of {}", known.join(", "))]
+    UnknownNb201Cell {
+        /// The text as given.
+        text: String,
+        /// The names that exist.
+        known: Vec<&'static str>,
+    },
+    /// A sample larger than the space.
+    #[error(
+        "a sample of {0} NAS-Bench-201 cells was asked for, but there are 15625; ask for at most that many"
+    )]
+    Nb201Sample(usize),
     /// A problem inside one of the two cells.
     #[error("{cell} cell: {problem}")]
     InCell {

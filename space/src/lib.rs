@@ -1,4 +1,4 @@
-//! Pure values of the DARTS search space: operations, candidates, genotypes, the ways to write them
+//! Pure values of the search spaces, DARTS and NAS-Bench-201: operations, candidates, genotypes, the ways to write them
 //! down, the random draws of the search, and the zoo of published cells.
 //!
 //! There are no tensors here and no files: everything is a function of its arguments, so that caches,
@@ -14,6 +14,7 @@
 //! | [`parse`] | recognises any of them, and zoo names |
 //! | [`streams`] | named, counted random streams |
 //! | [`sampling`], [`operators`] | uniform cells and repair; mutation and crossover |
+//! | [`mod@nb201`] | the NAS-Bench-201 space: its cells, their numbers, strings, samples and costs |
 //! | [`mod@zoo`] | published cells, with source and published figures |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -24,6 +25,7 @@ pub mod error;
 pub mod genotype;
 pub mod human;
 pub mod json;
+pub mod nb201;
 pub mod op;
 pub mod operators;
 pub mod parse;
@@ -36,6 +38,7 @@ pub use candidate::{CANDIDATE_LEN, Candidate};
 pub use edges::{EdgeVector, N_EDGES, N_NODES, edge_index};
 pub use error::SpaceError;
 pub use genotype::{Cell, Genotype};
+pub use nb201::{Nb201Cell, Nb201Op};
 pub use op::Op;
 pub use operators::{MutateScope, crossover_raw, mutate_raw};
 pub use parse::parse_cell;

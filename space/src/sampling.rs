@@ -74,7 +74,7 @@ fn live_op(rng: &mut impl Rng) -> u8 {
 }
 
 /// `n` of the items, uniform without replacement.
-fn choose(mut items: Vec<usize>, n: usize, rng: &mut impl Rng) -> Vec<usize> {
+pub(crate) fn choose(mut items: Vec<usize>, n: usize, rng: &mut impl Rng) -> Vec<usize> {
     for position in 0..n {
         let other = rng.random_range(position..items.len());
         items.swap(position, other);

@@ -39,7 +39,7 @@ impl Streams {
 }
 
 /// The 64-bit FNV-1a hash: short, and fixed for ever, unlike the hashes of the standard library.
-fn fnv1a64(text: &str) -> u64 {
+pub(crate) fn fnv1a64(text: &str) -> u64 {
     text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -141,7 +141,7 @@ pub(crate) fn nearest(text: &str) -> Vec<&'static str> {
     entries.iter().take(3).map(|entry| entry.name).collect()
 }
 
-fn normalise(name: &str) -> String {
+pub(crate) fn normalise(name: &str) -> String {
     name.trim().to_ascii_uppercase().replace(['-', ' '], "_")
 }
 
