@@ -14,6 +14,7 @@
 //! | [`journal`] | `search.jsonl`: scores on disk, the search's whole state |
 //! | [`search`] | a search from data to genotype |
 //! | [`racing`] | the generations of a search as races |
+//! | [`rank`] | how well metrics rank the cells of NAS-Bench-201 (spec 02-8) |
 //! | [`retrain`] | a found cell from scratch (spec 04-6) |
 //!
 //! The epoch loop, its curves and progress are `genas-train`.
@@ -28,6 +29,7 @@ pub mod metric;
 pub mod noise;
 pub mod race;
 pub mod racing;
+pub mod rank;
 pub mod retrain;
 pub mod run;
 pub mod scorer;

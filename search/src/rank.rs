@@ -1,0 +1,4 @@
+//! How well metrics rank the cells of NAS-Bench-201 (spec 02-8).
+
+pub mod bootstrap;
+pub mod statistics;
