@@ -43,11 +43,26 @@ impl Entry {
 /// Reads a published split file, such as `cifar-split.txt`: JSON with the keys `train` and `valid`,
 /// each a list of indices (numbers or strings) into a set of `n` images.
 pub fn read_split(path: &Path, n: usize) -> Result<(Vec<usize>, Vec<usize>), DataError> {
+    read_parts(path, n, ["train", "valid"])
+}
+
+/// Reads a published split of a test set of `n` images, such as `cifar100-test-split.txt` or
+/// `imagenet-16-120-test-split.txt`: like [`read_split`] with the keys `xvalid` and `xtest`.
+///
+/// NAS-Bench-201 validates on the first and tests on the second; [`half_split`] is the seeded equivalent.
+pub fn read_test_split(path: &Path, n: usize) -> Result<(Vec<usize>, Vec<usize>), DataError> {
+    read_parts(path, n, ["xvalid", "xtest"])
+}
+
+fn read_parts(path: &Path, n: usize, keys: [&'static str; 2]) -> Result<(Vec<usize>, Vec<usize>), DataError> {
     let broken = |problem: String| {
+        let [first, second] = keys;
         DataError::broken(
             path,
             problem,
-            "give a JSON file {\"train\": [..], \"valid\": [..]} made for this data set, or no split file for a seeded split",
+            format!(
+                "give a JSON file {{\"{first}\": [..], \"{second}\": [..]}} made for this data set, or no split file for a seeded split"
+            ),
         )
     };
     let text = fs::read_to_string(path).map_err(DataError::io("read", path))?;
@@ -73,7 +88,7 @@ pub fn read_split(path: &Path, n: usize) -> Result<(Vec<usize>, Vec<usize>), Dat
         }
         Ok(indices)
     };
-    Ok((take("train")?, take("valid")?))
+    Ok((take(keys[0])?, take(keys[1])?))
 }
 
 #[cfg(test)]
@@ -106,7 +121,12 @@ mod tests {
             r#"{"train": ["int", ["0", "5"]], "valid": ["int", ["1", "2"]]}"#,
         ] {
             assert_eq!(check(ok).unwrap(), want);
+            let test = ok.replace("train", "xvalid").replace("\"valid", "\"xtest");
+            fs::write(&path, test).unwrap();
+            assert_eq!(read_test_split(&path, 6).unwrap(), want);
         }
+        let e = read_split(&path, 6).unwrap_err().to_string();
+        assert!(e.contains("no key \"train\"") && e.contains("{\"train\": [..], \"valid\": [..]}"), "{e}");
         for (bad, says) in [
             (r#"{"train": ["0", "5"]}"#, "no key \"valid\""),
             (r#"{"train": ["0", "6"], "valid": ["1"]}"#, "index 6"),

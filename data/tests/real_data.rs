@@ -6,7 +6,9 @@ use genas_data::segmentation::{
     ClassTable, IGNORED, LabelMap, SegmentationDataConfig, SegmentationFolder, SegmentationTest,
     SegmentationTrainSet,
 };
-use genas_data::{Dataset, EvalSource, EvalTransform, Kind, Normalization, Split, check, open};
+use genas_data::{
+    Dataset, EvalSource, EvalTransform, GroundTruth, Kind, Nb201Set, Normalization, Split, check, open,
+};
 use genas_space::Streams;
 
 /// The folder of a real data set, or a line that says why the test is passed over.
@@ -158,4 +160,21 @@ fn a_real_cityscapes_frame_is_mapped_as_officially() {
         found += 1;
     }
     assert_eq!(found, 19);
+}
+
+#[test]
+fn the_ground_truth_of_nas_bench_201_has_its_published_maxima() {
+    let Some(dir) = shared("nb201") else { return };
+    let truth = GroundTruth::read(&dir).unwrap();
+    for (set, best, cells) in [
+        (Nb201Set::Cifar10, 94.3733, &[6111, 13_714][..]),
+        (Nb201Set::Cifar100, 73.5133, &[9930][..]),
+        (Nb201Set::Imagenet16, 47.3111, &[857][..]),
+    ] {
+        let accuracies = truth.accuracies(set).unwrap();
+        assert_eq!(accuracies.iter().copied().fold(0.0, f64::max), best);
+        let found: Vec<usize> = (0..accuracies.len()).filter(|&index| accuracies[index] == best).collect();
+        assert_eq!(found, cells);
+    }
+    assert_eq!(truth.names().count(), 9);
 }
