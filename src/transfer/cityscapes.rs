@@ -12,7 +12,8 @@ use genas_runtime::SessionOptions;
 use genas_search::Observer;
 use genas_train::directory::{lock, write_json};
 use genas_transfer::Segmenter;
-use genas_transfer::deeplab::training::{CONFIG, FineTuned, FineTuning};
+use genas_transfer::deeplab::training::{FineTuned, SegmenterTraining};
+use genas_transfer::fine_tuning::{CONFIG, FineTuning};
 use genas_transfer::segmentation::{
     ContactSheet, SegmentOptions, SegmentationScores, WindowChoice, confusion_svg, scores, segment_split,
     write_overlay, write_prediction,
@@ -125,18 +126,16 @@ fn train(
     let devices = ctx.devices()?;
     ctx.ensure_runtime()?;
     let _lock = lock(out)?;
-    let fine_tuning = FineTuning {
+    let common = FineTuning {
         directory,
         backbone: &backbone,
         config: &config,
-        data: folder,
-        classes: &classes,
         devices: &devices,
         session: ctx.session_options(),
         resume: args.fine_tune.resume,
         observer: &ctx.observer,
     };
-    Ok(fine_tuning.run()?)
+    Ok(SegmenterTraining { common, data: folder, classes: &classes }.run()?)
 }
 
 fn options(args: &CityscapesArgs) -> SegmentOptions {

@@ -14,7 +14,8 @@ use genas_transfer::coco::{
     AveragePrecision, ClassPrecision, CocoDetection, curves_svg, detect_split, evaluate, read_results,
     write_results,
 };
-use genas_transfer::retinanet::training::{CONFIG, FineTuned, FineTuning};
+use genas_transfer::fine_tuning::{CONFIG, FineTuning};
+use genas_transfer::retinanet::training::{DetectorTraining, FineTuned};
 use serde::Serialize;
 
 use super::fine_tune;
@@ -98,17 +99,16 @@ fn train(ctx: &Ctx, args: &CocoArgs, model: &Path, out: &Path, directory: &Path)
     let devices = ctx.devices()?;
     ctx.ensure_runtime()?;
     let _lock = lock(out)?;
-    let fine_tuning = FineTuning {
+    let common = FineTuning {
         directory,
         backbone: &backbone,
         config: &config,
-        data: &args.data,
         devices: &devices,
         session: ctx.session_options(),
         resume: args.fine_tune.resume,
         observer: &ctx.observer,
     };
-    Ok(fine_tuning.run()?)
+    Ok(DetectorTraining { common, data: &args.data }.run()?)
 }
 
 /// Average precision of a detector, which may have been trained just now, or of detections.

@@ -14,6 +14,7 @@
 //! | [`detector`] | a detector's file, opened |
 //! | [`coco`] | average precision of boxes |
 //! | [`backbone`] | the trained network that a fine-tuning begins with |
+//! | [`fine_tuning`] | what trainings on a backbone have in common |
 //! | [`retinanet`] | the detector's arithmetic outside of its network |
 //! | [`segmenter`] | a segmenter's file, opened |
 //! | [`segmentation`] | mean IoU of segmenters |
@@ -30,6 +31,7 @@ pub mod detection;
 pub mod detector;
 mod error;
 mod evaluate;
+pub mod fine_tuning;
 mod image_input;
 pub mod imagenet;
 pub mod labels;
@@ -53,6 +55,7 @@ pub use detection::Detection;
 pub use detector::Detector;
 pub use error::{Result, TransferError};
 pub use evaluate::{EvaluateOptions, Evaluation, Outcome, Prediction, evaluate};
+pub use fine_tuning::FineTuning;
 pub use model::{Classifier, Preprocessing};
 pub use plan::Plan;
 pub use samples::{Comparison, SampleOptions, Samples};

@@ -6,8 +6,8 @@ use genas_net::{DeepLabV3, Role, Weights};
 use genas_space::Streams;
 use rand_distr::{Distribution, Normal};
 
-use crate::backbone::copy;
 use crate::error::{Result, TransferError};
+use crate::fine_tuning;
 
 /// Weights of `net` whose backbone is `backbone`'s: the heads' convolutions normal with variance 2 / fan_out (`ConvModule`:
 /// Kaiming, mode `fan_out`), their classifiers normal with standard deviation `classifier_std`, biases 0. Each entry draws
@@ -22,17 +22,10 @@ pub fn initial_weights(
     classifier_std: f64,
     streams: &Streams,
 ) -> Result<Weights> {
-    let layout = Arc::new(net.layout());
-    let mut weights = Weights::neutral(layout.clone());
-    let scope = format!("{}.", DeepLabV3::BACKBONE);
-    for entry in layout.entries() {
-        let values = weights.slice_mut(entry);
-        if let Some(name) = entry.name.strip_prefix(&scope) {
-            copy(backbone, name, values)?;
-            continue;
-        }
+    let neutral = Weights::neutral(Arc::new(net.layout()));
+    fine_tuning::initial_weights(neutral, DeepLabV3::BACKBONE, backbone, |entry, values| {
         if entry.role != Role::ConvWeight {
-            continue;
+            return Ok(());
         }
         let deviation = if entry.name.ends_with("classifier.weight") {
             classifier_std
@@ -45,6 +38,6 @@ pub fn initial_weights(
             .map_err(|e| TransferError::Request(format!("model.classifier-std is {classifier_std}: {e}")))?;
         let mut rng = streams.rng(&format!("init/{}", entry.name), 0);
         values.fill_with(|| normal.sample(&mut rng));
-    }
-    Ok(weights)
+        Ok(())
+    })
 }

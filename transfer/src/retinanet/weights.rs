@@ -8,8 +8,8 @@ use rand::RngExt;
 use rand_distr::{Distribution, Normal};
 
 use super::config::ModelConfig;
-use crate::backbone::copy;
 use crate::error::{Result, TransferError};
+use crate::fine_tuning;
 
 /// Weights of `net` whose backbone is `backbone`'s: the pyramid uniform in `+-sqrt(3 / fan_in)` (Kaiming's bound with
 /// slope 1), the heads normal with standard deviation [`ModelConfig::head_std`], biases 0, but the classifier's so that
@@ -24,15 +24,8 @@ pub fn initial_weights(
     config: &ModelConfig,
     streams: &Streams,
 ) -> Result<Weights> {
-    let layout = Arc::new(net.layout());
-    let mut weights = Weights::neutral(layout.clone());
-    let scope = format!("{}.", RetinaNet::BACKBONE);
-    for entry in layout.entries() {
-        let values = weights.slice_mut(entry);
-        if let Some(name) = entry.name.strip_prefix(&scope) {
-            copy(backbone, name, values)?;
-            continue;
-        }
+    let neutral = Weights::neutral(Arc::new(net.layout()));
+    fine_tuning::initial_weights(neutral, RetinaNet::BACKBONE, backbone, |entry, values| {
         let mut rng = streams.rng(&format!("init/{}", entry.name), 0);
         match entry.role {
             Role::ConvWeight if entry.name.starts_with("head.") => {
@@ -48,8 +41,8 @@ pub fn initial_weights(
             _ if entry.name == "head.classes.output.bias" => values.fill(config.prior_bias() as f32),
             _ => {}
         }
-    }
-    Ok(weights)
+        Ok(())
+    })
 }
 
 #[cfg(test)]
