@@ -126,8 +126,9 @@ compare "loss of ImageNet's network, CPU and GPU" 1e-2 "$(curve imagenet-cpu 2)"
 # second counts: the first compiles kernels.
 coco=(transfer coco --backbone "$work/imagenet-f32/retrain/final.safetensors" --data "$work/shapes/coco"
   --set solver.iterations=20 --set solver.evaluate-every=10 --set solver.warmup-iterations=10)
-period() { # NAME PERIOD COLUMN
-  [ -s "$work/$1/coco/training.csv" ] && awk -F, -v r="$2" -v c="$3" 'NR == r + 1 { print $c }' "$work/$1/coco/training.csv"
+period() { # NAME PERIOD COLUMN: NAME begins with the verb, which is what the run's folder is called
+  local table=$work/$1/${1%%-*}/training.csv
+  [ -s "$table" ] && awk -F, -v r="$2" -v c="$3" 'NR == r + 1 { print $c }' "$table"
 }
 run coco-cpu --device cpu "${coco[@]}" --config coco-shapes --out "$work/coco-cpu"
 run coco-cuda --device cuda "${coco[@]}" --config coco-shapes --out "$work/coco-cuda"
@@ -139,6 +140,21 @@ for precision in f32 bf16; do
   speed=$(period "$name" 2 12)
   [ -n "$speed" ] && echo "     $name: $speed images/s, the 1x schedule (16 x 90,000 images) in $(awk -v s="$speed" \
     'BEGIN { printf "%.1f", s > 0 ? 16 * 90000 / s / 3600 : 0 }') hours on this GPU"
+done
+
+# A segmenter likewise.
+cityscapes=(transfer cityscapes --backbone "$work/imagenet-f32/retrain/final.safetensors" --data "$work/shapes/cityscapes"
+  --set solver.iterations=20 --set solver.evaluate-every=10)
+run cityscapes-cpu --device cpu "${cityscapes[@]}" --config cityscapes-camvid --out "$work/cityscapes-cpu"
+run cityscapes-cuda --device cuda "${cityscapes[@]}" --config cityscapes-camvid --out "$work/cityscapes-cuda"
+compare "loss of a segmenter, CPU and GPU" 1e-2 "$(period cityscapes-cpu 1 2)" "$(period cityscapes-cuda 1 2)"
+for precision in f32 bf16; do
+  name=cityscapes-512-$precision
+  run "$name" --device cuda "${cityscapes[@]}" --config cityscapes-deeplabv3-40k --set solver.batch-size=4 \
+    --set solver.precision=$precision --out "$work/$name"
+  speed=$(period "$name" 2 9)
+  [ -n "$speed" ] && echo "     $name: $speed images/s, the 40k schedule (8 x 40,000 images) in $(awk -v s="$speed" \
+    'BEGIN { printf "%.1f", s > 0 ? 8 * 40000 / s / 3600 : 0 }') hours on this GPU"
 done
 
 # What a search spends its time on, at the paper's size: supernet steps and candidates that are scored.
