@@ -38,6 +38,7 @@ fn main() -> Result<()> {
     let device = Devices::cpu().recording();
     let sgd = SgdConfig {
         momentum: 0.9,
+        nesterov: false,
         weight_decay: 1e-4,
         norm_weight_decay: 0.0,
         clip: None,

@@ -27,6 +27,7 @@ fn main() -> Result<()> {
     let device = Devices::cpu().recording();
     let sgd = SgdConfig {
         momentum: 0.9,
+        nesterov: false,
         weight_decay: 3e-4,
         norm_weight_decay: 3e-4,
         clip: Some(5.0),

@@ -67,6 +67,7 @@ fn steps(net: &Supernet, weights: Weights, paths: &[Candidate]) -> Result<Vec<f6
     let device = Devices::cpu().recording();
     let sgd = SgdConfig {
         momentum: 0.9,
+        nesterov: false,
         weight_decay: 3e-4,
         norm_weight_decay: 3e-4,
         clip: Some(5.0),

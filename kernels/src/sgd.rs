@@ -1,4 +1,4 @@
-//! Stochastic gradient descent with momentum and weight decay, as PyTorch's (dampening 0, no Nesterov).
+//! Stochastic gradient descent with momentum and weight decay, as PyTorch's (dampening 0).
 
 use crate::simd::{Kernel, Level, Simd};
 use rayon::prelude::*;
@@ -15,10 +15,13 @@ pub struct Sgd {
     pub momentum: f32,
     /// Weight decay.
     pub weight_decay: f32,
+    /// Look ahead by one step of momentum (Nesterov).
+    pub nesterov: bool,
 }
 
-/// `d = scale * grad + weight_decay * param; velocity = momentum * velocity + d; param -= lr * velocity`. `scale` is the
-/// factor of gradient clipping. A velocity of zeros is the state before the first step.
+/// `d = scale * grad + weight_decay * param; velocity = momentum * velocity + d; param -= lr * velocity`, with Nesterov
+/// `param -= lr * (momentum * velocity + d)`. `scale` is the factor of gradient clipping. A velocity of zeros is the state
+/// before the first step.
 pub fn step(params: &mut [f32], grads: &[f32], velocity: &mut [f32], scale: f32, sgd: Sgd) {
     assert!(params.len() == grads.len() && params.len() == velocity.len(), "lengths differ");
     let level = Level::current();
@@ -75,7 +78,8 @@ impl Kernel for Step<'_> {
             let d = s.fma(p, decay, s.mul(scale, s.load_part(self.grads, at, rest)));
             let v = s.fma(momentum, s.load_part(self.velocity, at, rest), d);
             s.store_part(v, self.velocity, at, rest);
-            s.store_part(s.fma(lr, v, p), self.params, at, rest);
+            let u = if self.sgd.nesterov { s.fma(momentum, v, d) } else { v };
+            s.store_part(s.fma(lr, u, p), self.params, at, rest);
             at += S::LANES;
         }
     }

@@ -999,16 +999,17 @@ fn elementwise_matches_naive() {
 
 #[test]
 fn sgd_matches_naive() {
-    for len in [1, 5, 50_000] {
+    for (len, nesterov) in [(1, false), (5, false), (50_000, false), (5, true), (50_000, true)] {
         let (params, grads, velocity) = (values(len, 1), values(len, 2), values(len, 3));
-        let sgd = Sgd { lr: 0.025, momentum: 0.9, weight_decay: 3e-4 };
+        let sgd = Sgd { lr: 0.025, momentum: 0.9, nesterov, weight_decay: 3e-4 };
         let scale = 0.7f32;
         let (mut p, mut v) = (vec![], vec![]);
         for i in 0..len {
             let d =
                 f64::from(scale) * f64::from(grads[i]) + f64::from(sgd.weight_decay) * f64::from(params[i]);
             v.push(f64::from(sgd.momentum) * f64::from(velocity[i]) + d);
-            p.push(f64::from(params[i]) - f64::from(sgd.lr) * v[i]);
+            let ahead = if nesterov { f64::from(sgd.momentum) * v[i] + d } else { v[i] };
+            p.push(f64::from(params[i]) - f64::from(sgd.lr) * ahead);
         }
         let squares: f64 = grads.iter().map(|g| f64::from(*g).powi(2)).sum();
         everywhere(|level| {

@@ -41,11 +41,13 @@ pub enum UnsampledOps {
     SkipUnused,
 }
 
-/// SGD with momentum (no dampening, no Nesterov) and weight decay.
+/// SGD with momentum (no dampening) and weight decay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdConfig {
     /// Momentum.
     pub momentum: f32,
+    /// Whether steps look ahead by one step of momentum (Nesterov).
+    pub nesterov: bool,
     /// Weight decay of all parameters but those of BatchNorm.
     pub weight_decay: f32,
     /// Weight decay of BatchNorm's scales and shifts.
@@ -297,6 +299,7 @@ impl Trainer {
             lr: rate as f32,
             momentum: sgd.momentum,
             weight_decay: sgd.weight_decay,
+            nesterov: sgd.nesterov,
         };
         for (position, entry) in layout.entries().iter().enumerate().filter(|(_, e)| e.role.is_parameter()) {
             self.used[position] |= pending.touched[position];

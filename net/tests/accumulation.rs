@@ -15,6 +15,7 @@ use serde_json::json;
 
 const SGD: SgdConfig = SgdConfig {
     momentum: 0.9,
+    nesterov: false,
     weight_decay: 3e-4,
     norm_weight_decay: 3e-4,
     clip: Some(5.0),

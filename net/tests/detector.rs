@@ -127,6 +127,7 @@ fn frozen_parts_do_not_move() {
     let device = Devices::cpu().recording();
     let sgd = SgdConfig {
         momentum: 0.9,
+        nesterov: false,
         weight_decay: 0.1,
         norm_weight_decay: 0.1,
         clip: None,

@@ -74,6 +74,7 @@ fn initial(about: &Value) -> Weights {
 fn step(trainer: &mut Trainer, about: &Value, rate: f64, images: std::ops::Range<usize>) -> [f64; 2] {
     let sgd = SgdConfig {
         momentum: 0.9,
+        nesterov: false,
         weight_decay: 3e-5,
         norm_weight_decay: 3e-5,
         clip: Some(5.0),

@@ -106,8 +106,14 @@ fn steps(
     let npz = dir.join("supernet_c8.npz");
     let (images, labels) = (Array::read(&npz, "train_x"), Array::read(&npz, "train_y"));
     let device = Devices::cpu().recording();
-    let sgd =
-        SgdConfig { momentum: 0.9, weight_decay: 3e-4, norm_weight_decay: 3e-4, clip: Some(5.0), unsampled };
+    let sgd = SgdConfig {
+        momentum: 0.9,
+        nesterov: false,
+        weight_decay: 3e-4,
+        norm_weight_decay: 3e-4,
+        clip: Some(5.0),
+        unsampled,
+    };
     let initial = supernet(dir, "epoch_0");
     let mut trainer = Trainer::new(initial.clone());
     std::array::from_fn(|step| {

@@ -22,6 +22,7 @@ const FIRST: u64 = 20;
 /// Displacements are gradients: no momentum, no decay, no clipping.
 const PLAIN: SgdConfig = SgdConfig {
     momentum: 0.0,
+    nesterov: false,
     weight_decay: 0.0,
     norm_weight_decay: 0.0,
     clip: None,
@@ -30,6 +31,7 @@ const PLAIN: SgdConfig = SgdConfig {
 /// The published recipe's.
 const PUBLISHED: SgdConfig = SgdConfig {
     momentum: 0.9,
+    nesterov: false,
     weight_decay: 3e-5,
     norm_weight_decay: 3e-5,
     clip: Some(5.0),

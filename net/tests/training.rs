@@ -18,6 +18,7 @@ const NET: Supernet = Supernet { channels: 2, layers: 3, classes: 4 };
 const STREAMS_SEED: u64 = 11;
 const SGD: SgdConfig = SgdConfig {
     momentum: 0.9,
+    nesterov: false,
     weight_decay: 3e-4,
     norm_weight_decay: 3e-4,
     clip: Some(5.0),

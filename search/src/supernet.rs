@@ -120,6 +120,7 @@ pub fn train(
     };
     let sgd = SgdConfig {
         momentum: c.momentum,
+        nesterov: false,
         weight_decay: c.weight_decay,
         norm_weight_decay: c.weight_decay,
         clip: Some(c.clip),

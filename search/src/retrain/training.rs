@@ -110,6 +110,7 @@ impl Training<'_> {
         }
         let sgd = SgdConfig {
             momentum: c.momentum,
+            nesterov: false,
             weight_decay: c.weight_decay,
             norm_weight_decay: c.weight_decay,
             clip: Some(c.clip),

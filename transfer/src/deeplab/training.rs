@@ -255,6 +255,7 @@ impl Steps<'_> {
         }
         let sgd = SgdConfig {
             momentum: solver.momentum as f32,
+            nesterov: false,
             weight_decay: solver.weight_decay as f32,
             norm_weight_decay: solver.norm_weight_decay as f32,
             clip: solver.clip,
