@@ -77,9 +77,7 @@ fn read(path: &Path, declared: Option<Supernet>) -> Result<(Supernet, Weights)> 
         let (weights, about) = read_weights(path)?;
         return match about.network {
             Network::Supernet(net) => Ok((net, weights)),
-            Network::Eval(_) | Network::RetinaNet(_) | Network::DeepLabV3(_) => {
-                bail!("{} holds no supernet", path.display())
-            }
+            _ => bail!("{} holds no supernet of the DARTS space", path.display()),
         };
     }
     let Some(net) = declared else {

@@ -34,6 +34,9 @@ pub trait Interpreter {
     /// Sum of one or more maps of the same shape.
     fn sum(&mut self, xs: &[Self::Value]) -> Self::Value;
 
+    /// A map of zeros, of the shape of `x`; `x` has a gradient of zeros.
+    fn zeros(&mut self, x: &Self::Value) -> Self::Value;
+
     /// Concatenation of channels.
     fn concat(&mut self, xs: &[Self::Value]) -> Self::Value;
 

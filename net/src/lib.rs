@@ -19,6 +19,7 @@ mod interpreter;
 mod layer;
 mod layout;
 mod loss;
+mod nb201;
 mod network;
 mod ops;
 mod replicas;
@@ -49,6 +50,7 @@ pub use loss::{
     AnchorLabels, PixelLabels, cross_entropy, cross_entropy_map, cross_entropy_per_sample,
     sigmoid_focal_loss, smooth_l1_at,
 };
+pub use nb201::{Nb201Net, Nb201NetCost, Nb201Path, Nb201Supernet};
 pub use network::Network;
 pub use ops::{BN_EPS, BN_MOMENTUM};
 #[cfg(feature = "cuda")]

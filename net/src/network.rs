@@ -3,6 +3,7 @@
 use crate::deeplab::DeepLabV3;
 use crate::evalnet::EvalNet;
 use crate::layout::Layout;
+use crate::nb201::{Nb201Net, Nb201Supernet};
 use crate::retinanet::RetinaNet;
 use crate::supernet::Supernet;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,10 @@ pub enum Network {
     /// A segmenter.
     #[serde(rename = "deeplabv3")]
     DeepLabV3(DeepLabV3),
+    /// A NAS-Bench-201 network of one cell.
+    Nb201(Nb201Net),
+    /// A NAS-Bench-201 supernet.
+    Nb201Supernet(Nb201Supernet),
 }
 
 impl Network {
@@ -31,6 +36,8 @@ impl Network {
             Network::Eval(net) => net.layout(),
             Network::RetinaNet(net) => net.layout(),
             Network::DeepLabV3(net) => net.layout(),
+            Network::Nb201(net) => net.layout(),
+            Network::Nb201Supernet(net) => net.layout(),
         }
     }
 }

@@ -389,6 +389,10 @@ impl Interpreter for Tensors<'_> {
         terms.fold(first, |a, b| self.add(a, b))
     }
 
+    fn zeros(&mut self, x: &Feature) -> Feature {
+        x.clone().tensor().mul_scalar(0.0).into()
+    }
+
     fn concat(&mut self, xs: &[Feature]) -> Feature {
         // Resized maps are in single precision.
         Tensor::cat(xs.iter().map(|x| self.product(x.clone().tensor())).collect(), 1).into()

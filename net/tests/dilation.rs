@@ -65,6 +65,10 @@ impl Interpreter for Reach {
         Sight { stride: xs[0].stride, reach: xs.iter().map(|x| x.reach).max().unwrap() }
     }
 
+    fn zeros(&mut self, _: &Sight) -> Sight {
+        unreachable!("a backbone has none")
+    }
+
     fn concat(&mut self, xs: &[Sight]) -> Sight {
         self.sum(xs)
     }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use genas_net::{
-    Devices, EvalNet, Feature, Mode, NetworkKind, Path, Precision, Supernet, Tensors, Weights, cross_entropy,
+    Devices, EvalNet, Feature, Mode, Nb201Net, Nb201Path, Nb201Supernet, NetworkKind, Path, Precision,
+    Supernet, Tensors, Weights, cross_entropy,
 };
+use genas_space::nb201::{Nb201Cell, nb201_paths_for_step};
 use genas_space::{Candidate, Streams, random_candidate};
 use rand::RngExt;
 
@@ -15,10 +17,12 @@ const BATCH: usize = 4;
 const CLASSES: usize = 5;
 const LABELS: [i64; BATCH] = [3, 0, 4, 1];
 
-/// A network of either kind.
+/// A network of any kind.
 enum Net {
     Supernet(Supernet, Option<Candidate>),
     Eval(EvalNet),
+    Nb201(Nb201Net),
+    Nb201Supernet(Nb201Supernet, Option<Vec<Nb201Cell>>),
 }
 
 /// What one step computes: loss, gradients by entry, batch statistics by entry.
@@ -35,6 +39,8 @@ impl Net {
         let layout = match self {
             Net::Supernet(net, _) => net.layout(),
             Net::Eval(net) => net.layout(),
+            Net::Nb201(net) => net.layout(),
+            Net::Nb201Supernet(net, _) => net.layout(),
         };
         let mut weights = Weights::init(Arc::new(layout), &Streams::new(7));
         let mut rng = Streams::new(7).rng("test/noise", 0);
@@ -64,6 +70,11 @@ impl Net {
                 let (logits, auxiliary) = net.forward_with_auxiliary(&mut i, &x);
                 let auxiliary = cross_entropy(auxiliary.unwrap().tensor(), &LABELS, 0.1);
                 cross_entropy(logits.tensor(), &LABELS, 0.1) + auxiliary.mul_scalar(0.4)
+            }
+            Net::Nb201(net) => cross_entropy(net.forward(&mut i, &x).tensor(), &LABELS, 0.0),
+            Net::Nb201Supernet(net, cells) => {
+                let path = cells.as_ref().map_or(Nb201Path::All, |cells| Nb201Path::PerCell(cells));
+                cross_entropy(net.forward(&mut i, path, &x).tensor(), &LABELS, 0.0)
             }
         };
         let mut gradients = loss.backward();
@@ -149,6 +160,17 @@ fn networks_with_auxiliary_head() {
     eval("GENAS_FLATNESS_CIFAR100").assert_agreement("GENAS_FLATNESS_CIFAR100, 32x32", [32, 32]);
     // 7x7 and 1x7 convolutions, pools and a `none` edge of their own; an odd size.
     eval("AmoebaNet").assert_agreement("AmoebaNet, 33x31", [33, 31]);
+}
+
+#[test]
+fn nas_bench_201_networks() {
+    let cell = "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|nor_conv_3x3~2|";
+    let net = Nb201Net { cell: cell.parse().unwrap(), channels: 4, cells_per_stage: 2, classes: CLASSES };
+    Net::Nb201(net).assert_agreement("NAS-Bench-201 network, 32x32", [32, 32]);
+    let net = Nb201Supernet { channels: 4, cells_per_stage: 2, classes: CLASSES };
+    let paths = nb201_paths_for_step(&Streams::new(1), 0, net.n_cells());
+    Net::Nb201Supernet(net, Some(paths)).assert_agreement("NAS-Bench-201 path, 16x24", [16, 24]);
+    Net::Nb201Supernet(net, None).assert_agreement("whole NAS-Bench-201 supernet, 16x16", [16, 16]);
 }
 
 #[test]

@@ -113,6 +113,12 @@ impl Interpreter for OnnxGraph<'_> {
         total
     }
 
+    fn zeros(&mut self, x: &Value) -> Value {
+        let inputs = vec![self.read(*x), self.constant(0.0, 1)];
+        let info = &self.values[x.0];
+        self.layer("Mul", "zeros", inputs, Vec::new(), (info.channels, info.size))
+    }
+
     fn concat(&mut self, xs: &[Value]) -> Value {
         if let [x] = xs {
             return *x;
