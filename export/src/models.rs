@@ -4,8 +4,9 @@ use crate::error::Result;
 use crate::graph::{BACKBONE_OUTPUTS, LOGITS, OnnxGraph};
 use crate::options::{Features, GraphOptions, ModelKind};
 use crate::proto::ModelProto;
-use genas_net::{EvalNet, Interpreter, Layout, Path, Supernet, Weights};
+use genas_net::{EvalNet, Interpreter, Layout, Nb201Path, Nb201Supernet, Path, Supernet, Weights};
 use genas_space::Candidate;
+use genas_space::nb201::Nb201Cell;
 use prost::Message;
 
 /// Outputs of a network exported as `kind`, by name: the one reading that graph, burn and layout share.
@@ -64,5 +65,17 @@ pub fn supernet_model(
 ) -> Result<Vec<u8>> {
     let (mut graph, input) = OnnxGraph::new("supernet", weights, options);
     let logits = net.forward(&mut graph, Path::Candidate(candidate), &input);
+    graph.finish_bytes(&[(LOGITS, logits)])
+}
+
+/// A cell of a NAS-Bench-201 supernet at every position, for scoring, as [`supernet_model`].
+pub fn nb201_supernet_model(
+    net: &Nb201Supernet,
+    cell: &Nb201Cell,
+    weights: &Weights,
+    options: &GraphOptions,
+) -> Result<Vec<u8>> {
+    let (mut graph, input) = OnnxGraph::new("nb201-supernet", weights, options);
+    let logits = net.forward(&mut graph, Nb201Path::Shared(cell), &input);
     graph.finish_bytes(&[(LOGITS, logits)])
 }

@@ -3,8 +3,9 @@
 use super::samples::{burn_values, parity};
 use super::samples::{candidate, eval_net, images, supernet, weights};
 use crate::verify::open_bytes;
-use crate::{Dim, GraphOptions, classifier_model, supernet_model};
-use genas_net::{NetworkKind, Path, Tensors};
+use crate::{Dim, GraphOptions, classifier_model, nb201_supernet_model, supernet_model};
+use genas_net::{Nb201Path, Nb201Supernet, NetworkKind, Path, Tensors};
+use genas_space::nb201::Nb201Cell;
 
 const BATCH: usize = 2;
 
@@ -87,6 +88,48 @@ fn supernet_candidates() {
             }
         }
     }
+}
+
+/// All operations, a node of zeros that convolutions read, a node that nothing reads, skips alone.
+#[test]
+fn nas_bench_201_cells() {
+    let net = Nb201Supernet { channels: 8, cells_per_stage: 2, classes: 6 };
+    let all = weights(net.layout(), 3);
+    for text in [
+        "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|nor_conv_3x3~2|",
+        "|none~0|+|nor_conv_1x1~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_1x1~1|avg_pool_3x3~2|",
+        "|avg_pool_3x3~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|skip_connect~0|nor_conv_3x3~1|none~2|",
+        "|skip_connect~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|skip_connect~2|",
+    ] {
+        let cell: Nb201Cell = text.parse().unwrap();
+        let part = all.restrict(net.cell_layout(&cell).into());
+        for side in [32, 16] {
+            let shape = [BATCH, 3, side, side];
+            let forward = |i: &mut Tensors, x: &_| vec![net.forward(i, Nb201Path::Shared(&cell), x)];
+            let expected = burn_values(&all, &images(shape, 1), shape, forward).remove(0);
+            for fold_bn in [false, true] {
+                let options = options([side, side], fold_bn, 17);
+                let model = nb201_supernet_model(&net, &cell, &part, &options).unwrap();
+                let what = format!("{cell}, {side}, fold {fold_bn}");
+                check(&what, &model, shape, &expected);
+                assert_eq!(model, nb201_supernet_model(&net, &cell, &all, &options).unwrap(), "{what}");
+            }
+        }
+    }
+}
+
+/// Cells of zeros see no image, and are a model nevertheless.
+#[test]
+fn a_nas_bench_201_cell_of_zeros() {
+    let net = Nb201Supernet { channels: 8, cells_per_stage: 1, classes: 6 };
+    let all = weights(net.layout(), 3);
+    let cell: Nb201Cell = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|".parse().unwrap();
+    let shape = [BATCH, 3, 32, 32];
+    let forward = |i: &mut Tensors, x: &_| vec![net.forward(i, Nb201Path::Shared(&cell), x)];
+    let expected = burn_values(&all, &images(shape, 1), shape, forward).remove(0);
+    let model = nb201_supernet_model(&net, &cell, &all, &options([32, 32], true, 17)).unwrap();
+    let found = open_bytes(&model).unwrap().run_f32(&images(shape, 2), &shape).unwrap().remove(0);
+    assert!(parity(&found.values, &expected).holds());
 }
 
 #[test]
