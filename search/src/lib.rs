@@ -8,6 +8,7 @@
 //! | [`supernet`] | single-path training of the supernet (spec 02-2) |
 //! | [`noise`], [`flatness`], [`angle`] | the metrics' formulae (spec 02-5, 02-6) |
 //! | [`metric`] | which metric, and how its parts combine (spec 02-7) |
+//! | [`subnet`] | sub-networks of a supernet of any space: pruned, recalibrated, computed |
 //! | [`scorer`] | scores one candidate: recalibration, noise, validation losses |
 //! | [`race`] | the best of a field without full scores for all, pure |
 //! | [`evolution`] | the evolutionary loop (spec 03), pure |
@@ -34,6 +35,7 @@ pub mod retrain;
 pub mod run;
 pub mod scorer;
 pub mod search;
+pub mod subnet;
 pub mod supernet;
 pub mod validation;
 
