@@ -3,6 +3,10 @@
 //! Computed in f64 and clamped; the published code's f32 cosine exceeds 1 for nearly parallel
 //! vectors and its angle is then NaN.
 
+mod nb201;
+
+pub use nb201::nb201_angle;
+
 use crate::metric::AngleScore;
 use genas_net::{Supernet, Weights};
 use genas_space::{Candidate, N_NODES, Op, edge_index};
@@ -23,16 +27,21 @@ pub fn angle(
     trained: &Weights,
     fix_dil_bn: bool,
 ) -> AngleScore {
+    between(&parts(net, candidate, fix_dil_bn), initial, trained)
+}
+
+/// Angle between the vectors of these parts.
+fn between(parts: &[Part], initial: &Weights, trained: &Weights) -> AngleScore {
     let mut sums = Sums::default();
-    for part in parts(net, candidate, fix_dil_bn) {
-        match part {
+    for part in parts {
+        match *part {
             Part::Constant { count, value } => {
                 // `count` elements of the same value in both vectors.
                 let square = count as f64 * value * value;
                 sums.add([square, square, square], count);
             }
-            Part::Weight { name, times } => {
-                let (Some(a), Some(b)) = (initial.get(&name), trained.get(&name)) else {
+            Part::Weight { ref name, times } => {
+                let (Some(a), Some(b)) = (initial.get(name), trained.get(name)) else {
                     panic!("these weights belong to another supernet: they lack {name}");
                 };
                 let mut products = [0.0; 3];

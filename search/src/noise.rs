@@ -1,45 +1,117 @@
 //! Gaussian noise on the parameters of a candidate (spec 02-5).
 
 use crate::config::{MetricConfig, Noise, Position};
-use genas_net::{Entry, Weights};
+use genas_net::{Entry, Role, Weights};
 use genas_space::Streams;
+use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
 
-/// The weights of a candidate at each noise level, in order.
-///
-/// Each parameter has a stream of its own, so that operations off the path need no draws and equal
-/// operations of different candidates can get equal noise. `draw` counts independent draws.
+/// What noise levels are measured in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoiseScale {
+    /// Standard deviation of each parameter: the published code.
+    #[default]
+    Absolute,
+    /// Norm of the noise over that of the filter, of convolutions and the classifier's weight; BatchNorm and biases get
+    /// no noise (Li et al. 2018).
+    Filter,
+}
+
+/// Noise at several levels.
+#[derive(Clone, Copy, Debug)]
+pub struct Perturbation<'a> {
+    /// Noise levels, increasing.
+    pub sigmas: &'a [f64],
+    /// How the levels hang together.
+    pub noise: Noise,
+    /// What a level is measured in.
+    pub scale: NoiseScale,
+    /// Which parameters are perturbed.
+    pub position: Position,
+}
+
+/// The weights of a candidate at each noise level of a search's metric, in order.
 pub fn perturbed<'a>(
     weights: &'a Weights,
     config: &'a MetricConfig,
     streams: &'a Streams,
     draw: u64,
 ) -> impl Iterator<Item = Weights> + 'a {
-    let mut current = weights.clone();
-    let mut previous = 0.0;
-    config.sigmas.iter().enumerate().map(move |(level, &sigma)| {
-        let (deviation, direction) = match config.noise {
-            Noise::Cumulative => (sigma - previous, level),
-            Noise::Independent => (sigma, level),
-            Noise::CommonDirection => (sigma, 0),
-        };
-        previous = sigma;
-        if config.noise != Noise::Cumulative {
-            current = weights.clone();
-        }
-        let layout = weights.layout().clone();
-        for entry in layout.entries().iter().filter(|e| is_perturbed(e, config.position)) {
-            // 64 directions per draw: no list of sigmas is that long.
-            let mut rng = streams.rng(&format!("noise/{}", entry.name), draw * 64 + direction as u64);
-            for value in current.slice_mut(entry) {
-                let z: f32 = StandardNormal.sample(&mut rng);
-                *value += deviation as f32 * z;
-            }
-        }
-        current.clone()
-    })
+    let MetricConfig { sigmas, noise, position, .. } = config;
+    let scale = NoiseScale::Absolute;
+    Perturbation { sigmas, noise: *noise, scale, position: *position }.levels(weights, streams, draw)
 }
 
+impl<'a> Perturbation<'a> {
+    /// The weights of a candidate at each noise level, in order.
+    ///
+    /// Each parameter has a stream of its own, so that operations off the path need no draws and equal
+    /// operations of different candidates can get equal noise. `draw` counts independent draws.
+    pub fn levels(
+        self,
+        weights: &'a Weights,
+        streams: &'a Streams,
+        draw: u64,
+    ) -> impl Iterator<Item = Weights> + 'a {
+        let mut current = weights.clone();
+        let mut previous = 0.0;
+        self.sigmas.iter().enumerate().map(move |(level, &sigma)| {
+            let (deviation, direction) = match self.noise {
+                Noise::Cumulative => (sigma - previous, level),
+                Noise::Independent => (sigma, level),
+                Noise::CommonDirection => (sigma, 0),
+            };
+            previous = sigma;
+            if self.noise != Noise::Cumulative {
+                current = weights.clone();
+            }
+            let layout = weights.layout().clone();
+            for entry in layout.entries().iter().filter(|e| is_perturbed(e, self.position)) {
+                // 64 directions per draw: no list of sigmas is that long.
+                let mut rng = streams.rng(&format!("noise/{}", entry.name), draw * 64 + direction as u64);
+                match self.scale {
+                    NoiseScale::Absolute => {
+                        for value in current.slice_mut(entry) {
+                            let z: f32 = StandardNormal.sample(&mut rng);
+                            *value += deviation as f32 * z;
+                        }
+                    }
+                    NoiseScale::Filter => {
+                        add_per_filter(
+                            current.slice_mut(entry),
+                            weights.slice(entry),
+                            entry,
+                            deviation,
+                            &mut rng,
+                        );
+                    }
+                }
+            }
+            current.clone()
+        })
+    }
+}
+
+/// Adds to each filter a random direction whose norm is `deviation` times that of the filter in `weights` (Li et al. 2018,
+/// "Visualizing the loss landscape of neural nets"). What has no filters, BatchNorm and biases, is left alone.
+fn add_per_filter(values: &mut [f32], weights: &[f32], entry: &Entry, deviation: f64, rng: &mut impl Rng) {
+    if !matches!(entry.role, Role::ConvWeight | Role::LinearWeight) {
+        return;
+    }
+    let norm = |row: &[f32]| row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    let length = entry.len() / entry.shape[0];
+    for (values, weights) in values.chunks_exact_mut(length).zip(weights.chunks_exact(length)) {
+        let direction: Vec<f32> = (0..length).map(|_| StandardNormal.sample(rng)).collect();
+        let factor = deviation * norm(weights) / norm(&direction).max(f64::MIN_POSITIVE);
+        for (value, z) in values.iter_mut().zip(direction) {
+            *value += (factor * f64::from(z)) as f32;
+        }
+    }
+}
+
+/// Cells are what stands under `cells`: in NAS-Bench-201 neither stem nor residual blocks, last BatchNorm nor classifier.
 fn is_perturbed(entry: &Entry, position: Position) -> bool {
     entry.role.is_parameter() && (position == Position::All || entry.name.starts_with("cells."))
 }
@@ -84,5 +156,42 @@ mod tests {
         assert!((d[1].1 / d[0].1 - 3.0).abs() < 1e-4, "one direction");
         let cells = MetricConfig { position: Position::Cells, ..Default::default() };
         assert_eq!(deviations(&cells)[2].1, 0.0, "the stem keeps its weights");
+    }
+
+    #[test]
+    fn filters_move_in_proportion_to_their_norm() {
+        let net = genas_net::Nb201Supernet { channels: 4, cells_per_stage: 1, classes: 3 };
+        let streams = Streams::new(1);
+        let weights = Weights::init(Arc::new(net.layout()), &streams);
+        let noise = Perturbation {
+            sigmas: &[0.1, 0.2],
+            noise: Noise::Independent,
+            scale: NoiseScale::Filter,
+            position: Position::Cells,
+        };
+        let moved: Vec<Weights> = noise.levels(&weights, &streams, 3).collect();
+        let norm = |row: &[f32]| row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+        let (mut perturbed, mut kept) = (0, 0);
+        for entry in weights.layout().entries() {
+            let before = weights.slice(entry);
+            for (weights, sigma) in moved.iter().zip([0.1, 0.2]) {
+                let difference: Vec<f32> =
+                    weights.slice(entry).iter().zip(before).map(|(a, b)| a - b).collect();
+                if !entry.name.starts_with("cells.") || entry.role != Role::ConvWeight {
+                    assert_eq!(norm(&difference), 0.0, "{}", entry.name);
+                    kept += 1;
+                    continue;
+                }
+                let length = entry.len() / entry.shape[0];
+                for (difference, before) in difference.chunks(length).zip(before.chunks(length)) {
+                    let share = norm(difference) / norm(before);
+                    assert!((share / sigma - 1.0).abs() < 1e-5, "{}: {share}", entry.name);
+                }
+                perturbed += 1;
+            }
+        }
+        // 2 levels, 3 cells, 6 edges, 2 convolutions each.
+        assert_eq!(perturbed, 72);
+        assert!(kept > 72);
     }
 }
