@@ -1,6 +1,19 @@
 //! How well metrics rank the cells of NAS-Bench-201 (spec 02-8).
+//!
+//! | module | concept |
+//! |---|---|
+//! | [`config`] | settings of the supernet and of what is measured |
+//! | [`supernet`] | single-path training of the supernet (spec 02-3) |
+//! | [`measure`] | what is measured of a cell, once |
+//! | [`metrics`] | scores, computed from measurements |
+//! | [`statistics`], [`bootstrap`] | agreement of scores with the truth |
+//! | [`report`], [`scatter`] | the same of many metrics, as numbers and as pictures |
 
 pub mod bootstrap;
+pub mod config;
+pub mod measure;
+pub mod metrics;
 pub mod report;
 pub mod scatter;
 pub mod statistics;
+pub mod supernet;

@@ -1,0 +1,168 @@
+//! What is measured of a cell, once: every metric is computed from it afterwards.
+
+use crate::angle::nb201_angle;
+use crate::config::LossAverage;
+use crate::error::SearchError;
+use crate::metric::AngleScore;
+use crate::noise::Perturbation;
+use crate::rank::config::{MeasureConfig, Nb201Config, NoiseConfig};
+use crate::rank::supernet::TrainedSupernet;
+use crate::scorer::{average, hits};
+use crate::subnet::{Images, Recalibration, Subnets};
+use crate::supernet::Halves;
+use genas_net::{Devices, Nb201Net, Nb201Supernet, Weights, cross_entropy_per_sample};
+use genas_runtime::Provider;
+use genas_space::Streams;
+use genas_space::nb201::Nb201Cell;
+use serde::{Deserialize, Serialize};
+
+/// Plain measurements of a cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellMeasurement {
+    /// The cell.
+    pub cell: Nb201Cell,
+    /// Parameters of the benchmark's network.
+    pub params: u64,
+    /// FLOPs of the benchmark's network, by the benchmark's count.
+    pub flops: u64,
+    /// How far training turned the cell's weights.
+    pub angle: AngleScore,
+    /// Validation loss without noise.
+    pub loss: f64,
+    /// Validation accuracy without noise, a fraction.
+    pub accuracy: f64,
+    /// What it is under noise, in the order of [`MeasureConfig::noises`].
+    pub noises: Vec<NoiseMeasurement>,
+}
+
+/// A cell under one kind of noise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NoiseMeasurement {
+    /// The noise's name.
+    pub name: String,
+    /// Noise levels.
+    pub sigmas: Vec<f64>,
+    /// Validation loss: `losses[level][draw]`.
+    pub losses: Vec<Vec<f64>>,
+    /// Validation accuracy, a fraction: `accuracies[level][draw]`.
+    pub accuracies: Vec<Vec<f64>>,
+}
+
+/// Measures cells of one trained supernet. Cells can be measured in parallel.
+#[derive(Debug)]
+pub struct Measurer {
+    subnets: Subnets<Nb201Supernet>,
+    initial: Weights,
+    images: Images,
+    config: MeasureConfig,
+    streams: Streams,
+    side: usize,
+}
+
+impl Measurer {
+    /// For the supernet and the images that it was trained with.
+    pub fn new(
+        supernet: TrainedSupernet,
+        halves: &Halves,
+        config: &Nb201Config,
+        devices: &Devices,
+        provider: Provider,
+    ) -> Result<Self, SearchError> {
+        let TrainedSupernet { net, initial, trained } = supernet;
+        let measure = &config.measure;
+        let (wanted, there) = (measure.validation_images, halves.valid.len());
+        if wanted > there {
+            return Err(SearchError::Setting(format!(
+                "measure.validation-images is {wanted}, but the validation half has {there} images; \
+                 lower it (--set measure.validation-images={there})"
+            )));
+        }
+        if halves.set.n_classes() != net.classes {
+            return Err(SearchError::Setting(format!(
+                "the supernet has {} classes, the data {}; give the data that it was trained for",
+                net.classes,
+                halves.set.n_classes()
+            )));
+        }
+        let streams = config.streams();
+        let loader = halves.loader(measure.batch_size, streams, "recalibration")?;
+        let images = Images::new(halves, wanted, loader);
+        let engine = measure.scorer;
+        let subnets = Subnets { net, trained, engine, devices: devices.clone(), provider };
+        Ok(Self { subnets, initial, images, config: measure.clone(), streams, side: halves.set.height })
+    }
+
+    /// Measures a cell: one pass over the validation images without noise, and one per noise, draw and level.
+    pub fn measure(&self, cell: &Nb201Cell) -> Result<CellMeasurement, SearchError> {
+        let Subnets { net, trained, .. } = &self.subnets;
+        let cost = Nb201Net::benchmark(*cell, net.classes).cost(self.side);
+        let draw = if self.config.common_random_numbers { 0 } else { cell.index() as u64 };
+        let weights = self.subnets.recalibrated(cell, &self.images, &self.recalibration(), draw);
+        let (loss, accuracy) = self.pass(cell, &weights)?;
+        let noises = self.config.noises.iter().map(|noise| self.under(noise, cell, &weights, draw));
+        Ok(CellMeasurement {
+            cell: *cell,
+            params: cost.params,
+            flops: cost.flops,
+            angle: nb201_angle(net, cell, &self.initial, trained),
+            loss,
+            accuracy,
+            noises: noises.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn recalibration(&self) -> Recalibration {
+        Recalibration {
+            images: self.config.recalibration_images,
+            batch_size: self.config.batch_size,
+            statistics: self.config.recalibration_statistics,
+        }
+    }
+
+    /// A recalibrated cell under noise. `cell_draw` is 0 where cells share their draws, and the cell's number where not.
+    fn under(
+        &self,
+        noise: &NoiseConfig,
+        cell: &Nb201Cell,
+        weights: &Weights,
+        cell_draw: u64,
+    ) -> Result<NoiseMeasurement, SearchError> {
+        let NoiseConfig { name, sigmas, draws, recalibrate, .. } = noise;
+        let perturbation =
+            Perturbation { sigmas, noise: noise.noise, scale: noise.scale, position: noise.position };
+        let mut losses = vec![Vec::with_capacity(*draws); sigmas.len()];
+        let mut accuracies = losses.clone();
+        for draw in 0..*draws as u64 {
+            let draw = cell_draw * *draws as u64 + draw;
+            for (level, mut moved) in perturbation.levels(weights, &self.streams, draw).enumerate() {
+                if *recalibrate {
+                    // The same batches as without noise, so that the noise is all that differs.
+                    self.subnets.recalibrate(
+                        cell,
+                        &mut moved,
+                        &self.images,
+                        &self.recalibration(),
+                        cell_draw,
+                    );
+                }
+                let (loss, accuracy) = self.pass(cell, &moved)?;
+                losses[level].push(loss);
+                accuracies[level].push(accuracy);
+            }
+        }
+        Ok(NoiseMeasurement { name: name.clone(), sigmas: sigmas.clone(), losses, accuracies })
+    }
+
+    /// Loss and accuracy on the validation images.
+    fn pass(&self, cell: &Nb201Cell, weights: &Weights) -> Result<(f64, f64), SearchError> {
+        let (classes, labels) = (self.subnets.net.classes, &self.images.labels);
+        let logits = self.subnets.logits(cell, weights, &self.images, &self.images.all())?;
+        let losses = cross_entropy_per_sample(&logits, classes, labels);
+        let loss = average(&losses, self.config.loss_average, self.config.batch_size);
+        if !loss.is_finite() {
+            return Err(SearchError::Setting(format!("the loss of the cell {cell} is {loss}")));
+        }
+        let batch = self.config.batch_size;
+        Ok((loss, average(&hits(&logits, classes, labels), LossAverage::Samples, batch)))
+    }
+}
