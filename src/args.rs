@@ -1,17 +1,20 @@
 //! Arguments as they are typed. The doc comments are the help texts.
 
+mod rank;
 mod transfer;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use genas_data::Nb201Set;
 use genas_data::shapes::Scale;
 use genas_net::{DeviceSpec, NetworkKind};
 use genas_runtime::Provider;
 use genas_search::Metric;
 use genas_transfer::EvalSet;
 
+pub use self::rank::RankArgs;
 pub use self::transfer::{CityscapesArgs, CocoArgs, FineTuneArgs, TransferAction, TransferArgs};
 use crate::values::{colours, count, even_width, flops, positive_colours, seconds};
 
@@ -91,6 +94,7 @@ pub enum Verb {
     Verify(VerifyArgs),
     Evaluate(EvaluateArgs),
     Bench(BenchArgs),
+    Rank(RankArgs),
     Transfer(TransferArgs),
 }
 
@@ -121,6 +125,27 @@ pub enum CostNetwork {
     Cifar,
     /// The supernet: 8 cells, 32 pixels, 10 classes
     Supernet,
+}
+
+/// A data set of NAS-Bench-201.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Nb201SetArg {
+    /// CIFAR-10
+    Cifar10,
+    /// CIFAR-100
+    Cifar100,
+    /// ImageNet16-120
+    Imagenet16,
+}
+
+impl From<Nb201SetArg> for Nb201Set {
+    fn from(set: Nb201SetArg) -> Self {
+        match set {
+            Nb201SetArg::Cifar10 => Self::Cifar10,
+            Nb201SetArg::Cifar100 => Self::Cifar100,
+            Nb201SetArg::Imagenet16 => Self::Imagenet16,
+        }
+    }
 }
 
 /// What computes validation losses.

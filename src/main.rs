@@ -14,6 +14,7 @@ mod output;
 mod presets;
 mod progress;
 mod quickstart;
+mod rank;
 mod retrain;
 mod runtime;
 mod score;
@@ -84,6 +85,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Verb::Verify(args) => verify::run(&ctx, args),
         Verb::Evaluate(args) => evaluate::run(&ctx, args),
         Verb::Bench(args) => bench::run(&ctx, args),
+        Verb::Rank(args) => rank::run(&ctx, args),
         Verb::Transfer(args) => transfer::run(&ctx, args),
     }?;
     Ok(ExitCode::SUCCESS)
@@ -92,7 +94,12 @@ fn run() -> anyhow::Result<ExitCode> {
 /// Whether a verb looks whether it should stop, and saves what there is.
 fn asks_to_stop(verb: &Verb) -> bool {
     match verb {
-        Verb::Quickstart(_) | Verb::Supernet(_) | Verb::Search(_) | Verb::Retrain(_) | Verb::Score(_) => true,
+        Verb::Quickstart(_)
+        | Verb::Supernet(_)
+        | Verb::Search(_)
+        | Verb::Retrain(_)
+        | Verb::Score(_)
+        | Verb::Rank(_) => true,
         Verb::Transfer(args) => args.runs_a_model(),
         _ => false,
     }

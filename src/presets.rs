@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use genas_search::Config;
+use genas_search::rank::config::Nb201Config;
 use genas_train::settings;
 use genas_transfer::deeplab::DeepLabConfig;
 use genas_transfer::retinanet::RetinaNetConfig;
@@ -36,17 +37,28 @@ pub const CITYSCAPES_PRESETS: [(&str, &str); 4] = [
     ("cityscapes-camvid", include_str!("../configs/cityscapes-camvid.toml")),
 ];
 
+/// Name and text of every preset of `genas rank`.
+pub const NB201_PRESETS: [(&str, &str); 2] = [
+    ("nb201-laptop", include_str!("../configs/nb201-laptop.toml")),
+    ("nb201-cifar10", include_str!("../configs/nb201-cifar10.toml")),
+];
+
+/// Settings of `genas rank`, from a file or from a preset by its name, with `overrides` applied.
+pub fn read_nb201(config: &Path, overrides: &[String]) -> Result<Nb201Config> {
+    read_named(config, overrides, &NB201_PRESETS, Nb201Config::check)
+}
+
 /// Settings of a detector's fine-tuning, from a file or from a preset by its name, with `overrides` applied.
 pub fn read_coco(config: &Path, overrides: &[String]) -> Result<RetinaNetConfig> {
-    read_fine_tuning(config, overrides, &COCO_PRESETS, RetinaNetConfig::check)
+    read_named(config, overrides, &COCO_PRESETS, RetinaNetConfig::check)
 }
 
 /// Settings of a segmenter's fine-tuning, likewise.
 pub fn read_cityscapes(config: &Path, overrides: &[String]) -> Result<DeepLabConfig> {
-    read_fine_tuning(config, overrides, &CITYSCAPES_PRESETS, DeepLabConfig::check)
+    read_named(config, overrides, &CITYSCAPES_PRESETS, DeepLabConfig::check)
 }
 
-fn read_fine_tuning<C: Serialize + DeserializeOwned>(
+fn read_named<C: Serialize + DeserializeOwned>(
     config: &Path,
     overrides: &[String],
     presets: &[(&str, &str)],
@@ -102,8 +114,13 @@ mod tests {
             .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
             .collect();
         files.sort();
-        let mut names: Vec<&str> =
-            PRESETS.iter().chain(&COCO_PRESETS).chain(&CITYSCAPES_PRESETS).map(|(name, _)| *name).collect();
+        let mut names: Vec<&str> = PRESETS
+            .iter()
+            .chain(&COCO_PRESETS)
+            .chain(&CITYSCAPES_PRESETS)
+            .chain(&NB201_PRESETS)
+            .map(|(name, _)| *name)
+            .collect();
         names.sort_unstable();
         assert_eq!(files, names);
         for (name, _) in PRESETS {
@@ -112,6 +129,15 @@ mod tests {
         }
         let error = read(Path::new("nowhere.toml"), &[]).unwrap_err().to_string();
         assert!(error.contains("nowhere.toml") && error.contains("laptop-cifar10"), "{error}");
+    }
+
+    #[test]
+    fn the_full_laboratory_is_the_published_one() {
+        let mut full = read_nb201(Path::new("nb201-cifar10"), &[]).unwrap();
+        full.seed = None;
+        full.measure.noises[0].name = "noise".to_owned();
+        assert_eq!(full, Nb201Config::default());
+        assert_eq!(read_nb201(Path::new("nb201-laptop"), &[]).unwrap().measure.noises.len(), 2);
     }
 
     #[test]

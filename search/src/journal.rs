@@ -3,16 +3,14 @@
 
 use crate::error::SearchError;
 use crate::evolution::Task;
+use crate::lines::Lines;
 use crate::metric::Score;
 use crate::race::Standing;
 use genas_net::CostReport;
 use genas_space::Candidate;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::Path;
 
 /// One scored candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,8 +47,7 @@ pub struct Line {
 /// The file, open for appending, and what it held.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
-    file: Mutex<File>,
+    lines: Lines,
     known: HashMap<(u64, Option<usize>), Line>,
 }
 
@@ -58,35 +55,15 @@ impl Journal {
     /// Opens or creates the file. A last line that a killed process left unfinished is cut off.
     /// Lines of other `settings` are an error.
     pub fn open(path: &Path, settings: &str) -> Result<Self, SearchError> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(SearchError::io(path, "read")(e)),
-        };
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        let mut known = HashMap::new();
-        for (n, line) in text[..whole].lines().enumerate() {
-            let line: Line = serde_json::from_str(line).map_err(|e| {
-                SearchError::format(
-                    path,
-                    format!("line {} is damaged ({e}); remove it, or use another --out", n + 1),
-                )
-            })?;
-            if line.settings != settings {
-                return Err(SearchError::format(
-                    path,
-                    "holds scores of other settings, data or supernet; use the same configuration, or another --out",
-                ));
-            }
-            known.insert((line.index, line.raced_in), line);
+        let (lines, held) = Lines::open::<Line>(path)?;
+        if held.iter().any(|line| line.settings != settings) {
+            return Err(SearchError::format(
+                path,
+                "holds scores of other settings, data or supernet; use the same configuration, or another --out",
+            ));
         }
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map_err(SearchError::io(path, "write"))?;
-        file.set_len(whole as u64).map_err(SearchError::io(path, "write"))?;
-        Ok(Self { path: path.to_owned(), file: Mutex::new(file), known })
+        let known = held.into_iter().map(|line| ((line.index, line.raced_in), line)).collect();
+        Ok(Self { lines, known })
     }
 
     /// Number of candidates that the file held when it was opened.
@@ -103,7 +80,7 @@ impl Journal {
     pub fn find(&self, task: &Task, raced_in: Option<usize>) -> Result<Option<&Line>, SearchError> {
         match self.known.get(&(task.index, raced_in)) {
             Some(line) if line.candidate != task.candidate => Err(SearchError::format(
-                &self.path,
+                self.lines.path(),
                 format!(
                     "candidate {} is not the one that this configuration draws; use another --out",
                     task.index
@@ -120,15 +97,7 @@ impl Journal {
 
     /// Appends lines and makes sure that they are on disk.
     pub fn append_all(&self, lines: &[Line]) -> Result<(), SearchError> {
-        let write = SearchError::io(&self.path, "write");
-        let mut text = String::new();
-        for line in lines {
-            text +=
-                &serde_json::to_string(line).map_err(|e| SearchError::format(&self.path, e.to_string()))?;
-            text.push('\n');
-        }
-        let mut file = self.file.lock().unwrap_or_else(|e| e.into_inner());
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(write)
+        self.lines.append(lines)
     }
 }
 
@@ -136,6 +105,8 @@ impl Journal {
 mod tests {
     use super::*;
     use genas_space::{Streams, random_candidate};
+    use std::fs::OpenOptions;
+    use std::io::Write;
 
     fn line(index: u64) -> Line {
         Line {

@@ -26,6 +26,7 @@ pub mod error;
 pub mod evolution;
 pub mod flatness;
 pub mod journal;
+mod lines;
 pub mod metric;
 pub mod noise;
 pub mod race;

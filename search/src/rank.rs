@@ -7,6 +7,7 @@
 //! | [`measure`] | what is measured of a cell, once |
 //! | [`metrics`] | scores, computed from measurements |
 //! | [`statistics`], [`bootstrap`] | agreement of scores with the truth |
+//! | [`run`] | all of it, in a folder |
 //! | [`report`], [`scatter`] | the same of many metrics, as numbers and as pictures |
 
 pub mod bootstrap;
@@ -14,6 +15,7 @@ pub mod config;
 pub mod measure;
 pub mod metrics;
 pub mod report;
+pub mod run;
 pub mod scatter;
 pub mod statistics;
 pub mod supernet;

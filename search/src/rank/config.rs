@@ -2,6 +2,7 @@
 
 use crate::config::{DataConfig, LossAverage, Noise, Position, ScorerKind, Statistics};
 use crate::noise::NoiseScale;
+use crate::rank::metrics::RankMetric;
 use genas_net::UnsampledOps;
 use genas_space::Streams;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub struct Nb201Config {
     pub supernet: Nb201SupernetConfig,
     /// What is measured of a cell.
     pub measure: MeasureConfig,
+    /// The metrics; without any, every formula of everything that is measured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<RankMetric>,
 }
 
 /// Which cells a step of supernet training takes.
@@ -168,6 +172,11 @@ impl Nb201Config {
         Streams::new(self.seed.unwrap_or(1))
     }
 
+    /// The metrics that cells are ranked by.
+    pub fn ranked_by(&self) -> Vec<RankMetric> {
+        if self.metrics.is_empty() { RankMetric::all(&self.measure) } else { self.metrics.clone() }
+    }
+
     /// Rejects settings that cannot work, naming them.
     pub fn check(&self) -> Result<(), String> {
         let (s, m) = (&self.supernet, &self.measure);
@@ -232,6 +241,19 @@ impl Nb201Config {
                     "the noise {name} recalibrates, but measure.recalibration-images is 0; set both or neither"
                 ));
             }
+        }
+        for (n, metric) in self.metrics.iter().enumerate() {
+            let name = &metric.name;
+            if name.is_empty()
+                || name.contains([',', '"', '\n'])
+                || ["index", "architecture", "truth"].contains(&name.as_str())
+            {
+                return Err(format!("metrics: {name:?} is no name for a column"));
+            }
+            if self.metrics[..n].iter().any(|other| other.name == *name) {
+                return Err(format!("metrics: two are called {name:?}"));
+            }
+            metric.check(m)?;
         }
         Ok(())
     }

@@ -1,0 +1,202 @@
+//! `genas rank`: a supernet is trained, cells are measured, metrics are compared with the truth.
+//!
+//! | file | is |
+//! |---|---|
+//! | `config.toml` | the settings |
+//! | `supernet/` | the training of the supernet |
+//! | `cells.jsonl` | a line for each cell that was measured: everything that metrics are computed from |
+//! | `scores.csv` | a row for each cell: `truth`, and what each metric says |
+//! | `result.json` | tau and the rest, by metric |
+//! | `scatter/` | a picture for each metric |
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use genas_net::{Devices, atomic_write};
+use genas_runtime::Provider;
+use genas_space::nb201::Nb201Cell;
+use genas_train::directory::{file_fingerprint, fingerprint, write_json};
+use genas_train::observer::Observer;
+use genas_train::settings::to_toml;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::config::Nb201Config;
+use super::measure::{CellMeasurement, Measurer};
+use super::metrics::RankMetric;
+use super::report::{Report, Table};
+use super::scatter::scatter_svg;
+use super::statistics::StatisticsError;
+use super::supernet;
+use crate::error::SearchError;
+use crate::lines::Lines;
+use crate::supernet::Halves;
+
+/// The cells' measurements.
+const CELLS: &str = "cells.jsonl";
+/// What metrics say of them.
+pub const SCORES: &str = "scores.csv";
+/// How well they rank.
+pub const RESULT: &str = "result.json";
+
+/// A laboratory, all of it decided.
+pub struct RankRun<'a> {
+    /// Where everything goes.
+    pub directory: &'a Path,
+    /// The settings.
+    pub config: &'a Nb201Config,
+    /// The images.
+    pub halves: &'a Halves,
+    /// The cells to rank, each once.
+    pub cells: &'a [Nb201Cell],
+    /// Accuracy of every cell of the space in percent, by official index.
+    pub truth: &'a [f64],
+    /// Measure one cell of each isomorphism class, and give its numbers to the others. That is an approximation: a
+    /// supernet's weights belong to edges, and isomorphic cells use others.
+    pub unique: bool,
+    /// Where burn computes.
+    pub devices: &'a Devices,
+    /// Where ONNX Runtime computes.
+    pub provider: Provider,
+    /// Continue an interrupted run.
+    pub resume: bool,
+    /// Progress.
+    pub observer: &'a dyn Observer,
+}
+
+/// A measured cell, as `cells.jsonl` has it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Line {
+    #[serde(flatten)]
+    measurement: CellMeasurement,
+    /// Wall time of one core.
+    seconds: f64,
+    /// What the measurement depends on (a hash).
+    settings: String,
+}
+
+impl RankRun<'_> {
+    /// Trains the supernet unless it is there, measures the cells that are not, and writes what the metrics are worth.
+    ///
+    /// # Errors
+    ///
+    /// If the folder holds another run, a cell cannot be measured, or the user stops; what is measured by then is kept.
+    pub fn run(&self) -> Result<Report, SearchError> {
+        let config = self.config;
+        config.check().map_err(SearchError::Setting)?;
+        let metrics = config.ranked_by();
+        let folder = self.directory.join("supernet");
+        let settings = self.directory.join("config.toml");
+        if !settings.exists() || self.resume {
+            atomic_write(&settings, to_toml(config).as_bytes())?;
+        }
+        supernet::train(&folder, config, self.halves, self.devices, self.resume, self.observer)?;
+        let measured = self.measure_all(&folder)?;
+        let table = self.table(&metrics, &measured)?;
+        atomic_write(&self.directory.join(SCORES), table.to_csv().as_bytes())?;
+        let report = Report::new(&table, &config.streams()).map_err(|e| match e {
+            StatisticsError::TooFew { .. } => SearchError::Setting(format!("{e}, with a larger --sample")),
+            e => SearchError::Setting(e.to_string()),
+        })?;
+        for (name, scores) in &table.metrics {
+            if let Some(tau) = report.all.tau.get(name) {
+                let svg = scatter_svg(name, scores, &table.truth, *tau, report.all.tau_interval[name]);
+                let file = format!("{}.svg", name.replace(['/', '\\'], "-"));
+                atomic_write(&self.directory.join("scatter").join(file), svg.as_bytes())?;
+            }
+        }
+        write_json(&self.directory.join(RESULT), &report)?;
+        Ok(report)
+    }
+
+    /// The cell whose measurement stands for a cell.
+    fn measured_as(&self, cell: &Nb201Cell) -> Nb201Cell {
+        if self.unique { cell.representative() } else { *cell }
+    }
+
+    /// The measurements of the cells, by cell.
+    fn measure_all(&self, supernet: &Path) -> Result<HashMap<Nb201Cell, CellMeasurement>, SearchError> {
+        let settings = fingerprint(&(
+            &self.config.measure,
+            self.config.seed,
+            file_fingerprint(&supernet.join("final.safetensors"))?,
+            &self.halves.fingerprint,
+        ));
+        let path = self.directory.join(CELLS);
+        let (lines, held) = Lines::open::<Line>(&path)?;
+        if held.iter().any(|line| line.settings != settings) {
+            return Err(SearchError::format(
+                &path,
+                "holds cells that were measured with other settings, data or supernet; use the same configuration, or \
+                 another --out",
+            ));
+        }
+        if !held.is_empty() && !self.resume {
+            return Err(SearchError::format(
+                &path,
+                "cells were measured here already; continue (or show the result) with --resume, or use another --out",
+            ));
+        }
+        let mut known: HashMap<Nb201Cell, CellMeasurement> =
+            held.into_iter().map(|line| (line.measurement.cell, line.measurement)).collect();
+        let mut wanted: Vec<Nb201Cell> = self.cells.iter().map(|cell| self.measured_as(cell)).collect();
+        wanted.sort_by_key(Nb201Cell::index);
+        wanted.dedup();
+        let missing: Vec<Nb201Cell> =
+            wanted.iter().filter(|cell| !known.contains_key(*cell)).copied().collect();
+        if missing.is_empty() {
+            return Ok(known);
+        }
+        let measurer =
+            Measurer::new(supernet::read(supernet)?, self.halves, self.config, self.devices, self.provider)?;
+        let done = (wanted.len() - missing.len()) as u64;
+        self.observer.begin("cells", wanted.len() as u64, done);
+        let progress = Mutex::new(done);
+        // One cell per core: measuring uses one thread where it counts.
+        let measure = |cell: &Nb201Cell| {
+            if self.observer.interrupted() {
+                return Err(SearchError::Interrupted);
+            }
+            let clock = Instant::now();
+            let measurement = measurer.measure(cell)?;
+            let line =
+                Line { measurement, seconds: clock.elapsed().as_secs_f64(), settings: settings.clone() };
+            lines.append(std::slice::from_ref(&line))?;
+            let mut progress = progress.lock().unwrap_or_else(|e| e.into_inner());
+            *progress += 1;
+            let accuracy = 100.0 * line.measurement.accuracy;
+            self.observer.advance(*progress, &format!("{cell}: accuracy {accuracy:.1} %"));
+            Ok(line.measurement)
+        };
+        let found: Vec<CellMeasurement> =
+            missing.par_iter().with_max_len(1).map(measure).collect::<Result<_, SearchError>>()?;
+        self.observer.end();
+        known.extend(found.into_iter().map(|measurement| (measurement.cell, measurement)));
+        Ok(known)
+    }
+
+    /// What the metrics say of the cells.
+    fn table(
+        &self,
+        metrics: &[RankMetric],
+        measured: &HashMap<Nb201Cell, CellMeasurement>,
+    ) -> Result<Table, SearchError> {
+        let measurement = |cell: &Nb201Cell| {
+            measured.get(&self.measured_as(cell)).ok_or_else(|| {
+                SearchError::Setting(format!("the cell {cell} was not measured; this is a mistake of genas"))
+            })
+        };
+        let measurements: Vec<&CellMeasurement> =
+            self.cells.iter().map(measurement).collect::<Result<_, _>>()?;
+        let scores = |metric: &RankMetric| {
+            (metric.name.clone(), measurements.iter().map(|m| metric.score(m)).collect())
+        };
+        Ok(Table {
+            cells: self.cells.to_vec(),
+            truth: self.cells.iter().map(|cell| self.truth[cell.index()]).collect(),
+            metrics: metrics.iter().map(scores).collect(),
+        })
+    }
+}
