@@ -1,11 +1,14 @@
 //! Settings of the NAS-Bench-201 laboratory, as TOML. Defaults are the published ones.
 
 use crate::config::{DataConfig, LossAverage, Noise, Position, ScorerKind, Statistics};
+use crate::error::SearchError;
 use crate::noise::NoiseScale;
 use crate::rank::metrics::RankMetric;
 use genas_net::UnsampledOps;
 use genas_space::Streams;
+use genas_train::settings;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// A supernet, and how its cells are measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -167,6 +170,13 @@ impl MeasureConfig {
 }
 
 impl Nb201Config {
+    /// Reads and checks a file, with `key.key=value` overrides applied.
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self, SearchError> {
+        let config: Self = settings::read(path, overrides)?;
+        config.check().map_err(|reason| SearchError::format(path, reason))?;
+        Ok(config)
+    }
+
     /// The random streams; seed 1 where none is given, as published.
     pub fn streams(&self) -> Streams {
         Streams::new(self.seed.unwrap_or(1))
@@ -262,7 +272,6 @@ impl Nb201Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use genas_train::settings;
 
     #[test]
     fn defaults_are_published_and_round_trip() {
@@ -272,6 +281,18 @@ mod tests {
         let (s, m) = (&config.supernet, &config.measure);
         assert_eq!((s.epochs, s.weight_decay, s.nesterov, s.clip), (250, 5e-4, true, None));
         assert_eq!(m.noise("noise").unwrap().sigmas, [2e-3, 1e-2, 2e-2]);
+    }
+
+    #[test]
+    fn files_are_read_and_checked() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("nb201.toml");
+        std::fs::write(&path, "[supernet]\nepochs = 9").unwrap();
+        let set = |text: &str| [text.to_owned()];
+        let config = Nb201Config::read(&path, &set("supernet.paths=shared")).unwrap();
+        assert_eq!((config.supernet.epochs, config.supernet.paths), (9, Paths::Shared));
+        let error = Nb201Config::read(&path, &set("supernet.epochs=0")).unwrap_err().to_string();
+        assert!(error.contains("nb201.toml: supernet.epochs must be at least 1"), "{error}");
     }
 
     #[test]
