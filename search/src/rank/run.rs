@@ -82,7 +82,8 @@ impl RankRun<'_> {
     ///
     /// # Errors
     ///
-    /// If the folder holds another run, a cell cannot be measured, or the user stops; what is measured by then is kept.
+    /// If the folder holds another run, or the user stops; what is measured by then is kept. A cell that cannot be measured,
+    /// because its loss is no number, is said and left out.
     pub fn run(&self) -> Result<Report, SearchError> {
         let config = self.config;
         config.check().map_err(SearchError::Setting)?;
@@ -94,7 +95,7 @@ impl RankRun<'_> {
         }
         supernet::train(&folder, config, self.halves, self.devices, self.resume, self.observer)?;
         let measured = self.measure_all(&folder)?;
-        let table = self.table(&metrics, &measured)?;
+        let table = self.table(&metrics, &measured);
         atomic_write(&self.directory.join(SCORES), table.to_csv().as_bytes())?;
         let report = Report::new(&table, &config.streams()).map_err(|e| match e {
             StatisticsError::TooFew { .. } => SearchError::Setting(format!("{e}, with a larger --sample")),
@@ -160,7 +161,13 @@ impl RankRun<'_> {
                 return Err(SearchError::Interrupted);
             }
             let clock = Instant::now();
-            let measurement = measurer.measure(cell)?;
+            let measurement = match measurer.measure(cell) {
+                Ok(measurement) => measurement,
+                Err(error) => {
+                    self.observer.message(&format!("left out: {error}"));
+                    return Ok(None);
+                }
+            };
             let line =
                 Line { measurement, seconds: clock.elapsed().as_secs_f64(), settings: settings.clone() };
             lines.append(std::slice::from_ref(&line))?;
@@ -168,35 +175,29 @@ impl RankRun<'_> {
             *progress += 1;
             let accuracy = 100.0 * line.measurement.accuracy;
             self.observer.advance(*progress, &format!("{cell}: accuracy {accuracy:.1} %"));
-            Ok(line.measurement)
+            Ok(Some(line.measurement))
         };
-        let found: Vec<CellMeasurement> =
+        let found: Vec<Option<CellMeasurement>> =
             missing.par_iter().with_max_len(1).map(measure).collect::<Result<_, SearchError>>()?;
         self.observer.end();
-        known.extend(found.into_iter().map(|measurement| (measurement.cell, measurement)));
+        known.extend(found.into_iter().flatten().map(|measurement| (measurement.cell, measurement)));
         Ok(known)
     }
 
-    /// What the metrics say of the cells.
-    fn table(
-        &self,
-        metrics: &[RankMetric],
-        measured: &HashMap<Nb201Cell, CellMeasurement>,
-    ) -> Result<Table, SearchError> {
-        let measurement = |cell: &Nb201Cell| {
-            measured.get(&self.measured_as(cell)).ok_or_else(|| {
-                SearchError::Setting(format!("the cell {cell} was not measured; this is a mistake of genas"))
-            })
+    /// What the metrics say of the cells that were measured.
+    fn table(&self, metrics: &[RankMetric], measured: &HashMap<Nb201Cell, CellMeasurement>) -> Table {
+        let mut table = Table {
+            metrics: metrics.iter().map(|metric| (metric.name.clone(), Vec::new())).collect(),
+            ..Table::default()
         };
-        let measurements: Vec<&CellMeasurement> =
-            self.cells.iter().map(measurement).collect::<Result<_, _>>()?;
-        let scores = |metric: &RankMetric| {
-            (metric.name.clone(), measurements.iter().map(|m| metric.score(m)).collect())
-        };
-        Ok(Table {
-            cells: self.cells.to_vec(),
-            truth: self.cells.iter().map(|cell| self.truth[cell.index()]).collect(),
-            metrics: metrics.iter().map(scores).collect(),
-        })
+        for cell in self.cells {
+            let Some(measurement) = measured.get(&self.measured_as(cell)) else { continue };
+            table.cells.push(*cell);
+            table.truth.push(self.truth[cell.index()]);
+            for (metric, (_, scores)) in metrics.iter().zip(&mut table.metrics) {
+                scores.push(metric.score(measurement));
+            }
+        }
+        table
     }
 }
