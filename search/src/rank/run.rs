@@ -90,11 +90,14 @@ impl RankRun<'_> {
         let metrics = config.ranked_by();
         let folder = self.directory.join("supernet");
         let settings = self.directory.join("config.toml");
-        if !settings.exists() || self.resume {
-            atomic_write(&settings, to_toml(config).as_bytes())?;
+        let write_settings = || atomic_write(&settings, to_toml(config).as_bytes());
+        if !settings.exists() {
+            write_settings()?;
         }
         supernet::train(&folder, config, self.halves, self.devices, self.resume, self.observer)?;
         let measured = self.measure_all(&folder)?;
+        // Not refused: these are the run's settings, with other metrics perhaps.
+        write_settings()?;
         let table = self.table(&metrics, &measured);
         atomic_write(&self.directory.join(SCORES), table.to_csv().as_bytes())?;
         let report = Report::new(&table, &config.streams()).map_err(|e| match e {
