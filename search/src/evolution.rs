@@ -9,6 +9,7 @@ use genas_space::{
 };
 use rand::{Rng, RngExt};
 use std::collections::HashSet;
+use std::hash::Hash;
 
 /// Size of the archive of the best that is reported.
 pub const TOP: usize = 10;
@@ -19,58 +20,124 @@ const CROSSOVER_BATCHES: usize = 26;
 
 /// A candidate with its score; minus infinity if scoring failed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Ranked {
+pub struct Ranked<C = Candidate> {
     /// Position in the order of the whole search.
     pub index: u64,
     /// The candidate.
-    pub candidate: Candidate,
+    pub candidate: C,
     /// Its score.
     pub score: f64,
 }
 
 /// A candidate to be scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Task {
+pub struct Task<C = Candidate> {
     /// Position in the order of the whole search.
     pub index: u64,
     /// Generation, from 0.
     pub generation: usize,
     /// The candidate.
-    pub candidate: Candidate,
+    pub candidate: C,
 }
 
 /// How the search went.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct Outcome<C = Candidate> {
     /// The best candidates at the end, best first.
-    pub top: Vec<Ranked>,
+    pub top: Vec<Ranked<C>>,
     /// Best score after each generation.
     pub best_by_generation: Vec<f64>,
     /// Candidates scored.
     pub evaluated: u64,
 }
 
-/// Runs the loop. `admissible` filters candidates by cost; `select` is given a generation and the best so far, and
-/// returns the best of both, best first, as [`rank`] does from scores.
+/// How candidates of a space come about.
+pub trait Breeding {
+    /// What operators give: recorded, so that none is looked at twice, and made a candidate afterwards.
+    type Raw: Copy + Eq + Hash;
+    /// What is scored.
+    type Candidate: Copy + Eq + Hash;
+
+    /// A random proposal.
+    fn random(&self, rng: &mut impl Rng) -> Self::Raw;
+
+    /// A mutant.
+    fn mutate(&self, parent: &Self::Candidate, rng: &mut impl Rng) -> Self::Raw;
+
+    /// A child of two.
+    fn crossover(&self, a: &Self::Candidate, b: &Self::Candidate, rng: &mut impl Rng) -> Self::Raw;
+
+    /// The candidate of a proposal; `None` if it is not admissible.
+    fn candidate(&self, raw: &Self::Raw, rng: &mut impl Rng) -> Option<Self::Candidate>;
+
+    /// The proposal that is this candidate.
+    fn raw(&self, candidate: &Self::Candidate) -> Self::Raw;
+}
+
+/// The DARTS space, with candidates that are filtered.
+struct Darts<'a, A> {
+    config: &'a EvolutionConfig,
+    admissible: A,
+}
+
+impl<A: Fn(&Candidate) -> bool> Breeding for Darts<'_, A> {
+    type Raw = [u8; CANDIDATE_LEN];
+    type Candidate = Candidate;
+
+    fn random(&self, rng: &mut impl Rng) -> Self::Raw {
+        raw_random(rng)
+    }
+
+    fn mutate(&self, parent: &Candidate, rng: &mut impl Rng) -> Self::Raw {
+        mutate_raw(parent, self.config.mutation_probability, self.config.mutation_scope, rng)
+    }
+
+    fn crossover(&self, a: &Candidate, b: &Candidate, rng: &mut impl Rng) -> Self::Raw {
+        crossover_raw(a, b, rng)
+    }
+
+    fn candidate(&self, raw: &Self::Raw, rng: &mut impl Rng) -> Option<Candidate> {
+        Some(repair_candidate(raw, rng)).filter(|candidate| (self.admissible)(candidate))
+    }
+
+    fn raw(&self, candidate: &Candidate) -> Self::Raw {
+        candidate.to_ints()
+    }
+}
+
+/// Runs the loop in the DARTS space. `admissible` filters candidates by cost; `select` is given a generation and the best so
+/// far, and returns the best of both, best first, as [`rank`] does from scores.
 pub fn evolve<E>(
     config: &EvolutionConfig,
     streams: &Streams,
     admissible: impl Fn(&Candidate) -> bool,
-    mut select: impl FnMut(&[Task], Vec<Ranked>) -> Result<Vec<Ranked>, E>,
+    select: impl FnMut(&[Task], Vec<Ranked>) -> Result<Vec<Ranked>, E>,
 ) -> Result<Outcome, E> {
-    let mut proposer =
-        Proposer { config, admissible: &admissible, drawn: HashSet::new(), visited: HashSet::new() };
-    let mut archive: Vec<Ranked> = Vec::new();
+    evolve_in(&Darts { config, admissible }, config, streams, select)
+}
+
+/// [`evolve`] in any space.
+pub fn evolve_in<S: Breeding, E>(
+    space: &S,
+    config: &EvolutionConfig,
+    streams: &Streams,
+    mut select: impl FnMut(
+        &[Task<S::Candidate>],
+        Vec<Ranked<S::Candidate>>,
+    ) -> Result<Vec<Ranked<S::Candidate>>, E>,
+) -> Result<Outcome<S::Candidate>, E> {
+    let mut proposer = Proposer { config, space, drawn: HashSet::new(), visited: HashSet::new() };
+    let mut archive: Vec<Ranked<S::Candidate>> = Vec::new();
     let mut outcome = Outcome { top: Vec::new(), best_by_generation: Vec::new(), evaluated: 0 };
     for generation in 0..config.generations {
         let mut rng = streams.rng("evolution", generation as u64);
         // Parents are drawn uniformly, so their order means nothing. That of their birth does not depend on
         // scores, which a race need not know exactly.
-        let mut parents: Vec<Ranked> = archive.iter().take(config.parents).copied().collect();
+        let mut parents: Vec<Ranked<S::Candidate>> = archive.iter().take(config.parents).copied().collect();
         parents.sort_by_key(|parent| parent.index);
-        let parents: Vec<Candidate> = parents.into_iter().map(|parent| parent.candidate).collect();
+        let parents: Vec<S::Candidate> = parents.into_iter().map(|parent| parent.candidate).collect();
         let population = proposer.breed(&parents, &mut rng);
-        let tasks: Vec<Task> = population
+        let tasks: Vec<Task<S::Candidate>> = population
             .into_iter()
             .enumerate()
             .map(|(n, candidate)| Task { index: outcome.evaluated + n as u64, generation, candidate })
@@ -84,12 +151,12 @@ pub fn evolve<E>(
 }
 
 /// The best of a generation with these scores and of the archive, best first; NaN is a failure.
-pub fn rank(
+pub fn rank<C: Copy>(
     config: &EvolutionConfig,
-    tasks: &[Task],
+    tasks: &[Task<C>],
     scores: &[f64],
-    mut archive: Vec<Ranked>,
-) -> Vec<Ranked> {
+    mut archive: Vec<Ranked<C>>,
+) -> Vec<Ranked<C>> {
     archive.extend(tasks.iter().zip(scores).map(|(task, &score)| Ranked {
         index: task.index,
         candidate: task.candidate,
@@ -102,33 +169,31 @@ pub fn rank(
 }
 
 /// Draws candidates that were not accepted before.
-struct Proposer<'a, A> {
+struct Proposer<'a, S: Breeding> {
     config: &'a EvolutionConfig,
-    admissible: &'a A,
-    /// Raw tuples that were drawn, and candidates that were accepted.
-    drawn: HashSet<[u8; CANDIDATE_LEN]>,
-    visited: HashSet<Candidate>,
+    space: &'a S,
+    /// Raw proposals that were drawn, and candidates that were accepted.
+    drawn: HashSet<S::Raw>,
+    visited: HashSet<S::Candidate>,
 }
 
-impl<A: Fn(&Candidate) -> bool> Proposer<'_, A> {
+impl<S: Breeding> Proposer<'_, S> {
     /// The next population: mutants, crossovers, and random candidates for the rest. Without
     /// parents all are random.
-    fn breed(&mut self, parents: &[Candidate], rng: &mut impl Rng) -> Vec<Candidate> {
-        let (config, cap) = (self.config, self.config.max_proposals);
+    fn breed(&mut self, parents: &[S::Candidate], rng: &mut impl Rng) -> Vec<S::Candidate> {
+        let (config, space, cap) = (self.config, self.space, self.config.max_proposals);
         let mut population = Vec::with_capacity(config.population);
         if !parents.is_empty() {
             let pick = |rng: &mut _| parents[RngExt::random_range(rng, 0..parents.len())];
-            population.extend(self.propose(config.mutations, cap, rng, |rng| {
-                mutate_raw(&pick(rng), config.mutation_probability, config.mutation_scope, rng)
-            }));
+            population.extend(self.propose(config.mutations, cap, rng, |rng| space.mutate(&pick(rng), rng)));
             let cap = cap.min(CROSSOVER_BATCHES * BATCH);
             population.extend(self.propose(config.crossovers, cap, rng, |rng| {
                 let (a, b) = (pick(rng), pick(rng));
-                crossover_raw(&a, &b, rng)
+                space.crossover(&a, &b, rng)
             }));
         }
         let rest = config.population - population.len();
-        population.extend(self.propose(rest, cap, rng, |rng| raw_random(rng)));
+        population.extend(self.propose(rest, cap, rng, |rng| space.random(rng)));
         population
     }
 
@@ -138,8 +203,8 @@ impl<A: Fn(&Candidate) -> bool> Proposer<'_, A> {
         wanted: usize,
         cap: usize,
         rng: &mut R,
-        mut draw: impl FnMut(&mut R) -> [u8; CANDIDATE_LEN],
-    ) -> Vec<Candidate> {
+        mut draw: impl FnMut(&mut R) -> S::Raw,
+    ) -> Vec<S::Candidate> {
         let mut accepted = Vec::with_capacity(wanted);
         let mut draws = 0;
         while accepted.len() < wanted && draws < cap {
@@ -156,9 +221,9 @@ impl<A: Fn(&Candidate) -> bool> Proposer<'_, A> {
                 if accepted.len() == wanted {
                     break;
                 }
-                let candidate = repair_candidate(&raw, rng);
-                if (self.admissible)(&candidate) && self.visited.insert(candidate) {
-                    self.drawn.insert(candidate.to_ints());
+                let candidate = self.space.candidate(&raw, rng).filter(|new| self.visited.insert(*new));
+                if let Some(candidate) = candidate {
+                    self.drawn.insert(self.space.raw(&candidate));
                     accepted.push(candidate);
                 }
             }
