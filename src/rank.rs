@@ -44,6 +44,7 @@ pub fn run(ctx: &Ctx, args: &RankArgs) -> Result<()> {
         cells: &cells,
         truth: truth.accuracies(set)?,
         unique: args.unique,
+        evolve: args.evolve.as_deref(),
         devices: &devices,
         provider: ctx.global.provider,
         resume: args.resume,
@@ -80,8 +81,17 @@ fn text(report: &Report, args: &RankArgs) -> String {
         let head = ["metric", "tau", "95 %", "Spearman", "top 50 (%)", "regret", "above (95 %)"];
         format!("{title}, {} cells\n{}", ranking.n, table(&head, &rows))
     };
+    let evolved = report.evolution.as_ref().map_or_else(String::new, |e| {
+        format!(
+            "evolution by {}, {} seeds: regret {:.2} percent points, random search {:.2}\n",
+            e.metric,
+            e.found.len(),
+            e.regret,
+            e.random_regret
+        )
+    });
     format!(
-        "{}\n{}\nwritten: {}, {}, scatter/",
+        "{}\n{}\n{evolved}written: {}, {}, scatter/",
         ranked("all", &report.all),
         ranked("the better half", &report.better_half),
         args.out.join(SCORES).display(),

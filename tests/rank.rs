@@ -101,6 +101,22 @@ fn metrics_are_ranked_and_written() {
     let metric = r#"metrics=[{name="mine",formula="flatness",noise="n",alpha=0.0}]"#;
     let mine = place.succeeds(&rank("run", &["--resume", "--set", metric]));
     assert_eq!(mine["tau"].as_object().unwrap().keys().collect::<Vec<_>>(), ["mine"]);
+    // Evolution goes on from the same measurements.
+    let sizes = ["generations=2", "population=6", "parents=3", "mutations=3", "crossovers=3", "seeds=2"];
+    let sizes = sizes.map(|size| format!("evolution.{size}"));
+    let mut evolve = rank("run", &["--resume", "--evolve", "loss"]);
+    evolve.extend(sizes.iter().flat_map(|size| ["--set", size]));
+    let evolved = place.succeeds(&evolve);
+    let found = evolved["evolution"]["found"].as_array().unwrap();
+    assert_eq!((found.len(), &evolved["evolution"]["metric"]), (2, &"loss".into()));
+    for one in found {
+        assert_eq!(one["evaluated"], 12);
+        let (regret, accuracy) = (one["regret"].as_f64().unwrap(), one["accuracy"].as_f64().unwrap());
+        // The best of the made-up accuracies.
+        assert!((regret + accuracy - 90.02).abs() < 1e-9 && regret >= 0.0, "{one}");
+    }
+    assert_eq!(place.succeeds(&evolve), evolved);
+    place.fails(&rank("run", &["--resume", "--evolve", "taste"]), 1, &["no metric taste", "flatness/n"]);
     // Isomorphic cells share a measurement.
     let unique = place.succeeds(&rank("unique", &["--unique"]));
     assert_eq!(unique["n"], 12);

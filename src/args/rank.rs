@@ -22,6 +22,8 @@ Presets: nb201-laptop, nb201-cifar10
 Examples:
   genas rank --config nb201-laptop --data cifar-10-batches-bin --truth nb201_15625.csv --out runs/rank --sample 1000
   genas rank --config nb201-laptop --data cifar-10-batches-bin --truth nb201_15625.csv --out runs/rank --resume
+  genas rank --config nb201-laptop --data cifar-10-batches-bin --truth nb201_15625.csv --out runs/rank --resume \
+    --evolve noisy-loss/paper --set evolution.seeds=3
   genas rank --config my.toml --data cifar100 --truth nb201_15625.csv --out runs/100 --sample 500 --unique")]
 pub struct RankArgs {
     /// Settings: a file or one of the presets below
@@ -45,6 +47,10 @@ pub struct RankArgs {
     /// Measure isomorphic cells once
     #[arg(long)]
     pub unique: bool,
+    /// Evolve by this metric too, several times, and say how far what it finds is from the best cell, beside random search
+    /// with as many cells; cells that are met on the way are measured
+    #[arg(long, value_name = "METRIC")]
+    pub evolve: Option<String>,
     /// Continue where the run stopped; also after --sample or metrics were changed
     #[arg(long)]
     pub resume: bool,

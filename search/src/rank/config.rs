@@ -3,6 +3,7 @@
 use crate::config::{DataConfig, LossAverage, Noise, Position, ScorerKind, Statistics};
 use crate::error::SearchError;
 use crate::noise::NoiseScale;
+use crate::rank::evolution::Nb201EvolutionConfig;
 use crate::rank::metrics::RankMetric;
 use genas_net::UnsampledOps;
 use genas_space::Streams;
@@ -22,6 +23,8 @@ pub struct Nb201Config {
     pub supernet: Nb201SupernetConfig,
     /// What is measured of a cell.
     pub measure: MeasureConfig,
+    /// Evolution in the space, where it is asked for.
+    pub evolution: Nb201EvolutionConfig,
     /// The metrics; without any, every formula of everything that is measured.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<RankMetric>,
@@ -252,6 +255,7 @@ impl Nb201Config {
                 ));
             }
         }
+        self.evolution.check()?;
         for (n, metric) in self.metrics.iter().enumerate() {
             let name = &metric.name;
             if name.is_empty()

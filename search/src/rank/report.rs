@@ -9,6 +9,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::Bootstrap;
+use super::evolution::Evolutions;
 use super::statistics::{StatisticsError, best_cells, precision_at, regret, spearman, tau_b};
 
 /// Resamples of the cells, for intervals.
@@ -66,6 +67,9 @@ pub struct Report {
     pub all: Ranking,
     /// Over the better half by true accuracy, ties with the last included: where ranking is hard and useful.
     pub better_half: Ranking,
+    /// What evolution finds, if it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evolution: Option<Evolutions>,
 }
 
 /// How well each metric ranks some cells. Metrics that give all of them one score have no entry.
@@ -95,7 +99,11 @@ impl Report {
     /// If there are fewer, or a score is not a number.
     pub fn new(table: &Table, streams: &Streams) -> Result<Self, StatisticsError> {
         let better = table.rows(&best_cells(&table.truth, 0.5)?);
-        Ok(Self { all: Ranking::new(table, streams)?, better_half: Ranking::new(&better, streams)? })
+        Ok(Self {
+            all: Ranking::new(table, streams)?,
+            better_half: Ranking::new(&better, streams)?,
+            evolution: None,
+        })
     }
 }
 

@@ -24,6 +24,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::config::Nb201Config;
+use super::evolution::{Evolutions, evolutions};
 use super::measure::{CellMeasurement, Measurer};
 use super::metrics::RankMetric;
 use super::report::{Report, Table};
@@ -56,6 +57,8 @@ pub struct RankRun<'a> {
     /// Measure one cell of each isomorphism class, and give its numbers to the others. That is an approximation: a
     /// supernet's weights belong to edges, and isomorphic cells use others.
     pub unique: bool,
+    /// Evolve by the metric of this name too. Cells that are met on the way are measured and kept as well.
+    pub evolve: Option<&'a str>,
     /// Where burn computes.
     pub devices: &'a Devices,
     /// Where ONNX Runtime computes.
@@ -88,6 +91,7 @@ impl RankRun<'_> {
         let config = self.config;
         config.check().map_err(SearchError::Setting)?;
         let metrics = config.ranked_by();
+        let evolved = self.evolve.map(|name| find(&metrics, name)).transpose()?;
         let folder = self.directory.join("supernet");
         let settings = self.directory.join("config.toml");
         let write_settings = || atomic_write(&settings, to_toml(config).as_bytes());
@@ -95,12 +99,13 @@ impl RankRun<'_> {
             write_settings()?;
         }
         supernet::train(&folder, config, self.halves, self.devices, self.resume, self.observer)?;
-        let measured = self.measure_all(&folder)?;
+        let mut measurements = Measurements::open(self, &folder)?;
+        measurements.complete(self.cells)?;
         // Not refused: these are the run's settings, with other metrics perhaps.
         write_settings()?;
-        let table = self.table(&metrics, &measured);
+        let table = measurements.table(&metrics);
         atomic_write(&self.directory.join(SCORES), table.to_csv().as_bytes())?;
-        let report = Report::new(&table, &config.streams()).map_err(|e| match e {
+        let mut report = Report::new(&table, &config.streams()).map_err(|e| match e {
             StatisticsError::TooFew { .. } => SearchError::Setting(format!("{e}, with a larger --sample")),
             e => SearchError::Setting(e.to_string()),
         })?;
@@ -111,24 +116,50 @@ impl RankRun<'_> {
                 atomic_write(&self.directory.join("scatter").join(file), svg.as_bytes())?;
             }
         }
+        if let Some(metric) = evolved {
+            let found = evolutions(&config.evolution, &config.streams(), self.truth, |cells| {
+                measurements.complete(cells)?;
+                let score = |cell| measurements.of(cell).map_or(f64::NAN, |m| metric.score(m));
+                Ok(cells.iter().map(score).collect())
+            })?;
+            report.evolution = Some(Evolutions::new(&metric.name, found));
+        }
         write_json(&self.directory.join(RESULT), &report)?;
         Ok(report)
     }
+}
 
-    /// The cell whose measurement stands for a cell.
-    fn measured_as(&self, cell: &Nb201Cell) -> Nb201Cell {
-        if self.unique { cell.representative() } else { *cell }
-    }
+fn find<'m>(metrics: &'m [RankMetric], name: &str) -> Result<&'m RankMetric, SearchError> {
+    metrics.iter().find(|metric| metric.name == name).ok_or_else(|| {
+        let names: Vec<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
+        SearchError::Setting(format!(
+            "there is no metric {name} to evolve by; there are {}",
+            names.join(", ")
+        ))
+    })
+}
 
-    /// The measurements of the cells, by cell.
-    fn measure_all(&self, supernet: &Path) -> Result<HashMap<Nb201Cell, CellMeasurement>, SearchError> {
+/// The cells that were measured, in memory and on disk.
+struct Measurements<'a> {
+    run: &'a RankRun<'a>,
+    supernet: &'a Path,
+    /// What they depend on (a hash).
+    settings: String,
+    lines: Lines,
+    known: HashMap<Nb201Cell, CellMeasurement>,
+    /// Made when the first cell is missing.
+    measurer: Option<Measurer>,
+}
+
+impl<'a> Measurements<'a> {
+    fn open(run: &'a RankRun<'a>, supernet: &'a Path) -> Result<Self, SearchError> {
         let settings = fingerprint(&(
-            &self.config.measure,
-            self.config.seed,
+            &run.config.measure,
+            run.config.seed,
             file_fingerprint(&supernet.join("final.safetensors"))?,
-            &self.halves.fingerprint,
+            &run.halves.fingerprint,
         ));
-        let path = self.directory.join(CELLS);
+        let path = run.directory.join(CELLS);
         let (lines, held) = Lines::open::<Line>(&path)?;
         if held.iter().any(|line| line.settings != settings) {
             return Err(SearchError::format(
@@ -137,37 +168,57 @@ impl RankRun<'_> {
                  another --out",
             ));
         }
-        if !held.is_empty() && !self.resume {
+        if !held.is_empty() && !run.resume {
             return Err(SearchError::format(
                 &path,
                 "cells were measured here already; continue (or show the result) with --resume, or use another --out",
             ));
         }
-        let mut known: HashMap<Nb201Cell, CellMeasurement> =
-            held.into_iter().map(|line| (line.measurement.cell, line.measurement)).collect();
-        let mut wanted: Vec<Nb201Cell> = self.cells.iter().map(|cell| self.measured_as(cell)).collect();
+        let known = held.into_iter().map(|line| (line.measurement.cell, line.measurement)).collect();
+        Ok(Self { run, supernet, settings, lines, known, measurer: None })
+    }
+
+    /// The cell whose measurement stands for a cell.
+    fn stands_for(&self, cell: &Nb201Cell) -> Nb201Cell {
+        if self.run.unique { cell.representative() } else { *cell }
+    }
+
+    /// The measurement of a cell, if it has one.
+    fn of(&self, cell: &Nb201Cell) -> Option<&CellMeasurement> {
+        self.known.get(&self.stands_for(cell))
+    }
+
+    /// Measures those of the cells that were not.
+    fn complete(&mut self, cells: &[Nb201Cell]) -> Result<(), SearchError> {
+        let RankRun { halves, config, devices, provider, observer, .. } = *self.run;
+        let mut wanted: Vec<Nb201Cell> = cells.iter().map(|cell| self.stands_for(cell)).collect();
         wanted.sort_by_key(Nb201Cell::index);
         wanted.dedup();
         let missing: Vec<Nb201Cell> =
-            wanted.iter().filter(|cell| !known.contains_key(*cell)).copied().collect();
+            wanted.iter().filter(|cell| !self.known.contains_key(*cell)).copied().collect();
         if missing.is_empty() {
-            return Ok(known);
+            return Ok(());
         }
-        let measurer =
-            Measurer::new(supernet::read(supernet)?, self.halves, self.config, self.devices, self.provider)?;
+        let measurer = match &mut self.measurer {
+            Some(measurer) => &*measurer,
+            none => {
+                none.insert(Measurer::new(supernet::read(self.supernet)?, halves, config, devices, provider)?)
+            }
+        };
         let done = (wanted.len() - missing.len()) as u64;
-        self.observer.begin("cells", wanted.len() as u64, done);
+        observer.begin("cells", wanted.len() as u64, done);
         let progress = Mutex::new(done);
+        let (lines, settings) = (&self.lines, &self.settings);
         // One cell per core: measuring uses one thread where it counts.
         let measure = |cell: &Nb201Cell| {
-            if self.observer.interrupted() {
+            if observer.interrupted() {
                 return Err(SearchError::Interrupted);
             }
             let clock = Instant::now();
             let measurement = match measurer.measure(cell) {
                 Ok(measurement) => measurement,
                 Err(error) => {
-                    self.observer.message(&format!("left out: {error}"));
+                    observer.message(&format!("left out: {error}"));
                     return Ok(None);
                 }
             };
@@ -177,26 +228,26 @@ impl RankRun<'_> {
             let mut progress = progress.lock().unwrap_or_else(|e| e.into_inner());
             *progress += 1;
             let accuracy = 100.0 * line.measurement.accuracy;
-            self.observer.advance(*progress, &format!("{cell}: accuracy {accuracy:.1} %"));
+            observer.advance(*progress, &format!("{cell}: accuracy {accuracy:.1} %"));
             Ok(Some(line.measurement))
         };
         let found: Vec<Option<CellMeasurement>> =
             missing.par_iter().with_max_len(1).map(measure).collect::<Result<_, SearchError>>()?;
-        self.observer.end();
-        known.extend(found.into_iter().flatten().map(|measurement| (measurement.cell, measurement)));
-        Ok(known)
+        observer.end();
+        self.known.extend(found.into_iter().flatten().map(|measurement| (measurement.cell, measurement)));
+        Ok(())
     }
 
-    /// What the metrics say of the cells that were measured.
-    fn table(&self, metrics: &[RankMetric], measured: &HashMap<Nb201Cell, CellMeasurement>) -> Table {
+    /// What the metrics say of the run's cells that were measured.
+    fn table(&self, metrics: &[RankMetric]) -> Table {
         let mut table = Table {
             metrics: metrics.iter().map(|metric| (metric.name.clone(), Vec::new())).collect(),
             ..Table::default()
         };
-        for cell in self.cells {
-            let Some(measurement) = measured.get(&self.measured_as(cell)) else { continue };
+        for cell in self.run.cells {
+            let Some(measurement) = self.of(cell) else { continue };
             table.cells.push(*cell);
-            table.truth.push(self.truth[cell.index()]);
+            table.truth.push(self.run.truth[cell.index()]);
             for (metric, (_, scores)) in metrics.iter().zip(&mut table.metrics) {
                 scores.push(metric.score(measurement));
             }
