@@ -29,6 +29,8 @@ pub enum Formula {
     NoisyLoss,
     /// The accuracy under noise, a fraction.
     NoisyAccuracy,
+    /// `angle / pi + accuracy under noise`: the paper's sum of angle and accuracy, with the accuracy under noise.
+    AngleNoisyAccuracy,
     /// By how much noise raises the loss, negative.
     LossIncrease,
 }
@@ -39,7 +41,8 @@ impl Formula {
         use Formula::*;
         match self {
             Params | Flops | Angle | Loss | Accuracy => false,
-            Flatness | AngleFlatness | AccuracyFlatness | NoisyLoss | NoisyAccuracy | LossIncrease => true,
+            Flatness | AngleFlatness | AccuracyFlatness | NoisyLoss | NoisyAccuracy | AngleNoisyAccuracy
+            | LossIncrease => true,
         }
     }
 }
@@ -121,6 +124,7 @@ impl RankMetric {
             ("accuracy+flatness", Formula::AccuracyFlatness),
             ("noisy-loss", Formula::NoisyLoss),
             ("noisy-accuracy", Formula::NoisyAccuracy),
+            ("angle+noisy-accuracy", Formula::AngleNoisyAccuracy),
             ("loss-increase", Formula::LossIncrease),
         ];
         let plain = plain.map(|(name, formula)| Self::plain(name, formula)).into_iter();
@@ -179,6 +183,9 @@ impl RankMetric {
             Formula::AccuracyFlatness => cell.accuracy + weighted(),
             Formula::NoisyLoss => -of_noise(&|noise| self.at_level(noise, &noise.losses)),
             Formula::NoisyAccuracy => of_noise(&|noise| self.at_level(noise, &noise.accuracies)),
+            Formula::AngleNoisyAccuracy => {
+                cell.angle.over_pi + of_noise(&|noise| self.at_level(noise, &noise.accuracies))
+            }
             Formula::LossIncrease => cell.loss - of_noise(&|noise| self.at_level(noise, &noise.losses)),
         }
     }
@@ -251,6 +258,7 @@ mod tests {
         assert_eq!(score(noisy(Formula::NoisyLoss)), -3.0);
         assert_eq!(score(RankMetric { sigma: Some(1.0), ..noisy(Formula::NoisyLoss) }), -4.0);
         assert_eq!(score(RankMetric { sigma: Some(0.5), ..noisy(Formula::NoisyAccuracy) }), 0.375);
+        assert_eq!(score(RankMetric { sigma: Some(0.5), ..noisy(Formula::AngleNoisyAccuracy) }), 0.5 + 0.375);
         assert_eq!(score(RankMetric { sigma: Some(0.5), ..noisy(Formula::LossIncrease) }), -1.25);
         assert!(RankMetric::of_noise("m", Formula::Flatness, "other").score(&cell()).is_nan());
     }
@@ -261,7 +269,7 @@ mod tests {
             NoiseConfig { name: "n".to_owned(), sigmas: vec![0.5, 1.0], draws: 2, ..Default::default() };
         let measured = MeasureConfig { noises: vec![noise], ..Default::default() };
         let all = RankMetric::all(&measured);
-        assert_eq!(all.len(), 11);
+        assert_eq!(all.len(), 12);
         assert_eq!(all[5].name, "flatness/n");
         for metric in &all {
             metric.check(&measured).unwrap();
