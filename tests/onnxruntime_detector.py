@@ -17,7 +17,7 @@ import torch
 from torchvision.ops import nms
 
 LEVELS = ["p3", "p4", "p5", "p6", "p7"]
-SHAPES = [(2, 32, 32), (2, 96, 160), (1, 480, 640), (2, 480, 640), (1, 800, 1344), (2, 800, 1344)]
+SHAPES = [(2, 32, 32), (2, 96, 160), (1, 480, 640), (2, 480, 640), (1, 800, 1333), (2, 800, 1344)]
 
 
 def decoded(anchors, deltas, detection):

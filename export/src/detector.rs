@@ -119,8 +119,9 @@ impl Task for DetectorInfo {
         form: DetectorForm,
         options: &GraphOptions,
     ) -> Vec<TaskOutput> {
-        let maps = net.forward(graph, &input);
         let detection = &self.detection;
+        let filled = graph.filled_up(input, detection.divisor);
+        let maps = net.forward(graph, &filled);
         graph.scope("detect", |graph| {
             let rows: Vec<Rows> = maps
                 .into_iter()

@@ -1,9 +1,10 @@
 //! Plain operators in a graph, for what follows a network and is no layer: tensors of any rank and type, by name.
 
-use super::{OnnxGraph, Value, value_info};
+use super::{OnnxGraph, Producer, Value, value_info};
 use crate::error::Result;
 use crate::options::Dim;
 use crate::proto::{AttributeProto, DataType, ModelProto, TensorProto};
+use genas_net::Interpreter;
 
 /// A tensor in a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,31 @@ impl OnnxGraph<'_> {
         let shape = self.operator("Shape", "shape", &[&value], Vec::new());
         let [from, to] = [from, to].map(|end| self.integers(&[end]));
         self.operator("Slice", "part", &[&shape, &from, &to], Vec::new())
+    }
+
+    /// Images filled up with zeros, right and bottom, to sides that are multiples of `divisor`: for networks whose maps do
+    /// not fit together otherwise. Images of a fixed size are expected to have such sides.
+    pub(crate) fn filled_up(&mut self, images: Value, divisor: usize) -> Value {
+        let info = &self.values[images.0];
+        let (channels, size) = (info.channels, info.size);
+        if size.is_some_and(|sides| sides.iter().all(Option::is_some)) {
+            return images;
+        }
+        self.scope("fill", |graph| {
+            let sides = graph.part_of_shape(images, [2, 4]);
+            let negative = graph.operator("Neg", "negative", &[&sides], Vec::new());
+            let divisor = graph.integers(&[divisor as i64]);
+            // Of the divisor's sign, as Python's.
+            let missing = graph.operator("Mod", "missing", &[&negative, &divisor], Vec::new());
+            // Nothing before any axis, nor behind images and channels.
+            let none = graph.integers(&[0; 6]);
+            let pads =
+                graph.operator("Concat", "pads", &[&none, &missing], vec![AttributeProto::int("axis", 0)]);
+            let images = graph.computed(images);
+            let (output, node) =
+                graph.node("Pad", graph.node_name("filled"), vec![images.0, pads.0], Vec::new());
+            graph.value(output, Producer::Node(node), channels, size)
+        })
     }
 
     /// What a layer computes.

@@ -145,6 +145,38 @@ fn anchors_are_those_of_training_to_the_last_bit() {
 }
 
 #[test]
+fn images_of_any_size_are_filled_up() {
+    let net = detector(5);
+    let held = weights(net.layout(), 1);
+    for opset in [13, 21] {
+        let options = GraphOptions { opset, ..GraphOptions::any_size() };
+        let bytes = detector_model(&net, &held, &about(&net), DetectorForm::Raw, &options).unwrap();
+        let mut session = open_bytes(&bytes).unwrap();
+        for [height, width] in [[70, 45], [96, 33], [31, 128], [64, 96]] {
+            let shape = [2, 3, height, width];
+            let filled = [2, 3, height.next_multiple_of(32), width.next_multiple_of(32)];
+            let small = images(shape, 2);
+            let mut large = vec![0.0; filled.iter().product()];
+            for (row, pixels) in small.chunks_exact(width).enumerate() {
+                let at = (row / height * filled[2] + row % height) * filled[3];
+                large[at..at + width].copy_from_slice(pixels);
+            }
+            let [of_small, of_large] = [(&small, shape), (&large, filled)]
+                .map(|(images, shape)| session.run_f32(images, &shape).unwrap());
+            assert_eq!(of_small.len(), 15);
+            for (a, b) in of_small.iter().zip(&of_large) {
+                assert_eq!(
+                    (&a.shape, &a.values),
+                    (&b.shape, &b.values),
+                    "opset {opset} {shape:?} {}",
+                    a.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn a_detector_comes_back_bit_for_bit() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("detector.onnx");

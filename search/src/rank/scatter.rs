@@ -12,15 +12,15 @@ const PLOT_HEIGHT: f64 = 360.0;
 /// Lines of the grid in each direction.
 const TICKS: usize = 5;
 
-/// Draws each cell as a point: the rank of its score, from worst to best, against its accuracy in percent. Ranks, because
-/// scores of loss-based metrics lie over orders of magnitude, and the correlations are of ranks.
+/// Draws each cell as a point: the rank of its score against that of its accuracy, which the axis names in percent. Ranks,
+/// because scores lie over orders of magnitude and accuracies crowd at the top, and because the correlations are of ranks.
 pub fn scatter_svg(name: &str, scores: &[f64], truth: &[f64], tau: f64, [low, high]: [f64; 2]) -> String {
-    let ranks = ranks(scores);
-    let n = ranks.len();
-    let (least, most) = truth.iter().fold((f64::MAX, f64::MIN), |(a, b), &t| (a.min(t), b.max(t)));
-    let span = (most - least).max(1e-9);
-    let x = |rank: f64| LEFT + rank / (n.max(2) - 1) as f64 * PLOT_WIDTH;
-    let y = |accuracy: f64| TOP + (most - accuracy) / span * PLOT_HEIGHT;
+    let n = scores.len();
+    let last = (n.max(2) - 1) as f64;
+    let x = |rank: f64| LEFT + rank / last * PLOT_WIDTH;
+    let y = |rank: f64| TOP + (1.0 - rank / last) * PLOT_HEIGHT;
+    let mut sorted = truth.to_vec();
+    sorted.sort_by(f64::total_cmp);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" \
          font-size=\"13\">\n<style>\n\
@@ -34,7 +34,8 @@ pub fn scatter_svg(name: &str, scores: &[f64], truth: &[f64], tau: f64, [low, hi
     );
     for tick in 0..=TICKS {
         let share = tick as f64 / TICKS as f64;
-        let (rank, accuracy) = (share * (n.max(2) - 1) as f64, least + share * span);
+        let rank = share * last;
+        let accuracy = sorted.get(rank.round() as usize).copied().unwrap_or(f64::NAN);
         let (right, bottom) = (LEFT + PLOT_WIDTH, TOP + PLOT_HEIGHT);
         let _ = write!(
             svg,
@@ -45,24 +46,25 @@ pub fn scatter_svg(name: &str, scores: &[f64], truth: &[f64], tau: f64, [low, hi
             x(rank),
             bottom + 18.0,
             rank + 1.0,
-            y(accuracy),
+            y(rank),
             LEFT - 6.0,
-            y(accuracy) + 4.0,
+            y(rank) + 4.0,
         );
     }
-    for (score, (rank, accuracy)) in scores.iter().zip(ranks.iter().zip(truth)) {
+    let places = ranks(scores).into_iter().zip(ranks(truth));
+    for ((score, accuracy), (across, up)) in scores.iter().zip(truth).zip(places) {
         let _ = writeln!(
             svg,
             "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.5\"><title>{score:.6e}, {accuracy:.2} %</title></circle>",
-            x(*rank),
-            y(*accuracy)
+            x(across),
+            y(up)
         );
     }
     let _ = write!(
         svg,
         "<rect class=\"frame\" x=\"{LEFT}\" y=\"{TOP}\" width=\"{PLOT_WIDTH}\" height=\"{PLOT_HEIGHT}\"/>\n\
          <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">rank by {name}, the best at the right</text>\n\
-         <text x=\"{LEFT}\" y=\"44\">accuracy trained alone (%)</text>\n</svg>\n",
+         <text x=\"{LEFT}\" y=\"44\">accuracy trained alone (%), by rank</text>\n</svg>\n",
         LEFT + PLOT_WIDTH / 2.0,
         HEIGHT - 16.0
     );
@@ -95,6 +97,7 @@ mod tests {
         assert!(svg.contains("flatness: 3 cells, tau 1.000") && svg.contains("90.00 %"), "{svg}");
         // The best score stands at the right, at the top because its accuracy is the best.
         assert!(svg.contains("cx=\"610.0\" cy=\"52.0\""), "{svg}");
-        assert!(!scatter_svg("one", &[1.0], &[50.0], 0.0, [0.0, 0.0]).contains("NaN"));
+        // 50, 60 and 90 % are as far from each other as their ranks.
+        assert!(svg.contains("cy=\"232.0\"") && svg.contains("cy=\"412.0\""), "{svg}");
     }
 }
