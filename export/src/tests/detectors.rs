@@ -152,7 +152,7 @@ fn images_of_any_size_are_filled_up() {
         let options = GraphOptions { opset, ..GraphOptions::any_size() };
         let bytes = detector_model(&net, &held, &about(&net), DetectorForm::Raw, &options).unwrap();
         let mut session = open_bytes(&bytes).unwrap();
-        for [height, width] in [[70, 45], [96, 33], [31, 128], [64, 96]] {
+        for [height, width] in [[70usize, 45usize], [96, 33], [31, 128], [64, 96]] {
             let shape = [2, 3, height, width];
             let filled = [2, 3, height.next_multiple_of(32), width.next_multiple_of(32)];
             let small = images(shape, 2);
