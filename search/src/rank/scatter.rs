@@ -37,12 +37,12 @@ pub fn scatter_svg(name: &str, scores: &[f64], truth: &[f64], tau: f64, [low, hi
         let rank = share * last;
         let accuracy = sorted.get(rank.round() as usize).copied().unwrap_or(f64::NAN);
         let (right, bottom) = (LEFT + PLOT_WIDTH, TOP + PLOT_HEIGHT);
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<line class=\"grid\" x1=\"{0:.1}\" y1=\"{TOP}\" x2=\"{0:.1}\" y2=\"{bottom}\"/>\
              <text x=\"{0:.1}\" y=\"{1}\" text-anchor=\"middle\">{2:.0}</text>\
              <line class=\"grid\" x1=\"{LEFT}\" y1=\"{3:.1}\" x2=\"{right}\" y2=\"{3:.1}\"/>\
-             <text x=\"{4}\" y=\"{5:.1}\" text-anchor=\"end\">{accuracy:.1}</text>\n",
+             <text x=\"{4}\" y=\"{5:.1}\" text-anchor=\"end\">{accuracy:.1}</text>",
             x(rank),
             bottom + 18.0,
             rank + 1.0,
@@ -60,11 +60,11 @@ pub fn scatter_svg(name: &str, scores: &[f64], truth: &[f64], tau: f64, [low, hi
             y(up)
         );
     }
-    let _ = write!(
+    let _ = writeln!(
         svg,
         "<rect class=\"frame\" x=\"{LEFT}\" y=\"{TOP}\" width=\"{PLOT_WIDTH}\" height=\"{PLOT_HEIGHT}\"/>\n\
          <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">rank by {name}, the best at the right</text>\n\
-         <text x=\"{LEFT}\" y=\"44\">accuracy trained alone (%), by rank</text>\n</svg>\n",
+         <text x=\"{LEFT}\" y=\"44\">accuracy trained alone (%), by rank</text>\n</svg>",
         LEFT + PLOT_WIDTH / 2.0,
         HEIGHT - 16.0
     );
