@@ -217,10 +217,12 @@ impl<'a> Measurements<'a> {
             let clock = Instant::now();
             let measurement = match measurer.measure(cell) {
                 Ok(measurement) => measurement,
-                Err(error) => {
-                    observer.message(&format!("left out: {error}"));
+                // Of this cell alone; whatever else fails would fail for all of them.
+                Err(SearchError::Setting(reason)) => {
+                    observer.message(&format!("left out: {reason}"));
                     return Ok(None);
                 }
+                Err(error) => return Err(error),
             };
             let line =
                 Line { measurement, seconds: clock.elapsed().as_secs_f64(), settings: settings.clone() };
