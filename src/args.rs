@@ -1,5 +1,6 @@
 //! Arguments as they are typed. The doc comments are the help texts.
 
+mod draw;
 mod rank;
 mod transfer;
 
@@ -14,6 +15,7 @@ use genas_runtime::Provider;
 use genas_search::Metric;
 use genas_transfer::EvalSet;
 
+pub use self::draw::{DrawArgs, DrawNetwork};
 pub use self::rank::RankArgs;
 pub use self::transfer::{CityscapesArgs, CocoArgs, FineTuneArgs, TransferAction, TransferArgs};
 use crate::values::{colours, count, even_width, flops, positive_colours, seconds};
@@ -85,6 +87,7 @@ pub enum Verb {
     Data(DataArgs),
     Zoo(ZooArgs),
     Cost(CostArgs),
+    Draw(DrawArgs),
     Supernet(SupernetArgs),
     Search(SearchArgs),
     Score(ScoreArgs),

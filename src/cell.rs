@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use genas_space::{Genotype, parse_cell};
+use genas_figure::{AnyCell, NamedCell};
+use genas_space::nb201::{NB201_EDGES, find_nb201, parse_nb201};
+use genas_space::{Genotype, parse_cell, zoo};
 
 /// No file of a genotype is larger.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -28,6 +30,28 @@ pub fn resolve(text: &str) -> Result<Genotype> {
         bail!("{text}: there is no such file; give a genotype file, a name of `genas zoo` or 28 integers");
     }
     parse_cell(text).with_context(|| format!("--cell {}", shortened(text)))
+}
+
+/// Reads a cell of either space as a user gives it, with a name for pictures.
+pub fn resolve_any(text: &str) -> Result<NamedCell> {
+    let named = |name: &str, cell| Ok(NamedCell { name: name.to_owned(), cell });
+    let trimmed = text.trim();
+    let integers = trimmed.split(',').all(|part| part.trim().parse::<u8>().is_ok());
+    let nb201 = trimmed.starts_with('|') || integers && trimmed.split(',').count() == NB201_EDGES;
+    if let Some(entry) = find_nb201(trimmed) {
+        return named(entry.name, AnyCell::Nb201(entry.cell()));
+    }
+    if nb201 && !Path::new(text).exists() {
+        let cell = parse_nb201(trimmed).with_context(|| format!("--cell {}", shortened(text)))?;
+        return named("", AnyCell::Nb201(cell));
+    }
+    let name = match zoo::find(trimmed) {
+        Some(entry) => entry.name,
+        // A written form says itself what it is.
+        None if trimmed.contains([',', '(', '{']) => "",
+        None => text,
+    };
+    named(name, AnyCell::Darts(resolve(text)?))
 }
 
 /// Reads a genotype file, such as `RUN/genotype.json`.

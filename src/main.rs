@@ -7,6 +7,7 @@ mod context;
 mod cost;
 mod data;
 mod doctor;
+mod draw;
 mod evaluate;
 mod export;
 mod import;
@@ -76,6 +77,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Verb::Data(args) => data::run(&ctx, args),
         Verb::Zoo(args) => zoo::run(&ctx, args),
         Verb::Cost(args) => cost::run(&ctx, args),
+        Verb::Draw(args) => draw::run(&ctx, args),
         Verb::Supernet(args) => supernet::run(&ctx, args),
         Verb::Search(args) => search::run(&ctx, args),
         Verb::Score(args) => score::run(&ctx, args),

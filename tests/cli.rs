@@ -53,6 +53,50 @@ fn published_costs() {
 }
 
 #[test]
+fn cells_and_networks_are_drawn() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("picture.svg");
+    let svg = file.to_str().unwrap();
+    let nb201 = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|";
+    let result = json(&[
+        "draw",
+        "--cell",
+        "genas_flatness_cifar100",
+        "--cell",
+        "RLDARTS_OURS_GT",
+        "--cell",
+        nb201,
+        "--svg",
+        svg,
+    ]);
+    assert_eq!(result["cells"][0]["name"], "GENAS_FLATNESS_CIFAR100");
+    assert_eq!(result["cells"][2]["genotype"], nb201);
+    let text = std::fs::read_to_string(&file).unwrap();
+    // Eight operations and four outputs in each of four cells, six edges in the last.
+    assert_eq!(text.matches("<path class=\"edge").count(), 4 * 12 + 6);
+    let result = json(&[
+        "draw",
+        "--cell",
+        "GENAS_FLATNESS_CIFAR100",
+        "--network",
+        "imagenet",
+        "--channels",
+        "46",
+        "--svg",
+        svg,
+    ]);
+    let params: u64 =
+        result["blocks"].as_array().unwrap().iter().map(|b| b["params"].as_u64().unwrap()).sum();
+    assert_eq!(params, 5_195_205);
+    assert!(std::fs::read_to_string(&file).unwrap().contains("4 normal cells"));
+    fails(&["draw", "--cell", "nothing", "--svg", svg], 1, &["--cell nothing"]);
+    fails(&["draw", "--cell", nb201, "--network", "cifar", "--svg", svg], 1, &["--network nb201"]);
+    fails(&["draw", "--svg", svg], 2, &["--cell"]);
+    fails(&["draw", "--model", svg, "--svg", svg], 1, &["picture.svg"]);
+    fails(&["draw", "--cell", "DARTS_V2", "--svg", "/dev/null/x.svg"], 1, &["/dev/null/x.svg"]);
+}
+
+#[test]
 fn a_target_finds_the_width() {
     for target in ["580M", "0.58G", "580000000"] {
         let result = json(&cost("GENAS_FLATNESS_CIFAR100", "imagenet", &["--target-flops", target]));

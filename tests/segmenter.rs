@@ -53,6 +53,14 @@ fn a_segmenter_is_exported_in_both_forms_and_verified() {
         assert!(result["max_abs_error"].as_f64().unwrap() < 1e-3, "{args:?}: {result}");
         assert_eq!(result["outputs"][0]["output"], "logits", "{args:?}");
     }
+    // Its network can be drawn from any of its files.
+    for file in ["logits.onnx", "labels.onnx", FINAL[1]] {
+        let drawn = place.succeeds(&["draw", "--model", file, "--svg", "segmenter.svg"]);
+        let blocks = drawn["blocks"].as_array().unwrap();
+        let dilated = blocks.iter().filter(|b| b["what"].as_str().unwrap().contains("dilation")).count();
+        assert_eq!(dilated, 3, "{file}: {drawn}");
+        assert!(String::from_utf8(bytes(&place, "segmenter.svg")).unwrap().contains("head.bottleneck"));
+    }
     place.fails(&["verify", "labels.onnx"], 1, &["labels.onnx", "folded"]);
     place.fails(&export(["--weights", "labels.onnx"], "a.onnx", &[]), 1, &["labels.onnx", "folded"]);
 }

@@ -46,7 +46,7 @@ pub use error::{ExportError, Result};
 pub use export::{ExportReport, export_classifier, export_model};
 pub use graph::{BACKBONE_OUTPUTS, INPUT, LOGITS, OnnxGraph, Value};
 pub use import::weights_from_onnx;
-pub use metadata::{ModelFile, ModelInfo, network_metadata, resize_for};
+pub use metadata::{ModelFile, ModelInfo, network_from_onnx, network_metadata, resize_for};
 pub use models::{classifier_model, classifier_proto, nb201_supernet_model, supernet_model};
 pub use options::{
     Activations, DEFAULT_OPSET, Dim, ExportOptions, Features, GraphOptions, ModelKind, OPSETS, Precision,

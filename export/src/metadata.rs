@@ -67,7 +67,7 @@
 use crate::error::{ExportError, Result};
 use crate::options::{ExportOptions, Features, GraphOptions, ModelKind, Precision};
 use crate::proto::ModelProto;
-use genas_net::EvalNet;
+use genas_net::{EvalNet, Network};
 use prost::Message;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -203,6 +203,17 @@ impl ModelFile {
     pub(crate) fn of(path: &Path, model: &ModelProto) -> Result<Self> {
         Self::from_metadata(&model_metadata(model)).map_err(|e| ExportError::format(path, e.to_string()))
     }
+}
+
+/// The network that a file was written from, whatever its kind, form and precision.
+pub fn network_from_onnx(path: &Path) -> Result<Network> {
+    let metadata = model_metadata(&read_model(path)?);
+    let network = match metadata.get("kind").map(String::as_str) {
+        Some(DETECTOR) => json(&metadata, "detector").map(Network::RetinaNet),
+        Some(SEGMENTER) => json(&metadata, "segmenter").map(Network::DeepLabV3),
+        _ => json(&metadata, "network").map(Network::Eval),
+    };
+    network.map_err(|e| ExportError::format(path, e.to_string()))
 }
 
 /// The metadata of a file, but for `parity_max_abs_error`.
