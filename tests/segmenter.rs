@@ -58,7 +58,8 @@ fn a_segmenter_is_exported_in_both_forms_and_verified() {
         let drawn = place.succeeds(&["draw", "--model", file, "--svg", "segmenter.svg"]);
         let blocks = drawn["blocks"].as_array().unwrap();
         let dilated = blocks.iter().filter(|b| b["what"].as_str().unwrap().contains("dilation")).count();
-        assert_eq!(dilated, 3, "{file}: {drawn}");
+        // Of rates 1, 2 and 3.
+        assert_eq!(dilated, 2, "{file}: {drawn}");
         assert!(String::from_utf8(bytes(&place, "segmenter.svg")).unwrap().contains("head.bottleneck"));
     }
     place.fails(&["verify", "labels.onnx"], 1, &["labels.onnx", "folded"]);
