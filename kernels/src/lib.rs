@@ -1,7 +1,7 @@
 //! CPU kernels for training and running convolutional cells: plain `f32` slices in NCHW order, no tensor types.
 //!
-//! * Every kernel exists once, generic over the instruction set, and is compiled for AVX-512, AVX2+FMA and
-//!   portable Rust; the best one the machine has is picked when the program runs ([`simd::Level`]).
+//! * Every kernel exists once, generic over the instruction set, and is compiled for AVX-512, AVX2+FMA, NEON
+//!   and portable Rust; the best one the machine has is picked when the program runs ([`simd::Level`]).
 //! * Kernels run on the current rayon pool. Work is cut into pieces that depend on the shapes only and partial sums are
 //!   added in a fixed order, so the bits of a result do not depend on the number of threads. (They do depend on the
 //!   instruction set.)

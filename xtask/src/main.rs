@@ -15,7 +15,8 @@ Usage: cargo xtask TASK
   lint    formatting, clippy and documentation, warnings denied
   test    all tests
   cuda    compiles with the feature `cuda` (no GPU or CUDA toolkit needed)
-  interop burn-onnx and onnxsim use our ONNX files (builds burn a second time, minutes)";
+  interop burn-onnx and onnxsim use our ONNX files (builds burn a second time, minutes)
+  neon    the kernels' tests for 64-bit ARM, emulated by qemu (minutes)";
 
 /// One command; stops the task if it fails.
 struct Step {
@@ -39,6 +40,15 @@ const LINT: [Step; 3] = [
     Step { args: &["doc", "--workspace", "--no-deps"], env: &[("RUSTDOCFLAGS", "-D warnings")] },
 ];
 const TEST: Step = Step::new(&["test", "--workspace"]);
+/// Needs `rustup target add aarch64-unknown-linux-gnu`, and Debian's qemu-user, gcc-aarch64-linux-gnu and
+/// libc6-dev-arm64-cross.
+const NEON: Step = Step {
+    args: &["test", "--package", "genas-kernels", "--target", "aarch64-unknown-linux-gnu"],
+    env: &[
+        ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc"),
+        ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", "qemu-aarch64 -L /usr/aarch64-linux-gnu"),
+    ],
+};
 const CUDA: Step = Step::new(&["check", "--features", "cuda"]);
 
 fn main() -> ExitCode {
@@ -50,6 +60,7 @@ fn main() -> ExitCode {
         ["test"] => TEST.run(),
         ["cuda"] => CUDA.run(),
         ["interop"] => interop::interop(),
+        ["neon"] => NEON.run(),
         ["help" | "-h" | "--help"] => {
             eprintln!("{USAGE}");
             return ExitCode::SUCCESS;
