@@ -1,5 +1,6 @@
 //! Arguments as they are typed. The doc comments are the help texts.
 
+mod landscape;
 mod rank;
 mod transfer;
 
@@ -14,6 +15,7 @@ use genas_runtime::Provider;
 use genas_search::Metric;
 use genas_transfer::EvalSet;
 
+pub use self::landscape::{LandscapeArgs, NoiseScaleArg, SourceArg};
 pub use self::rank::RankArgs;
 pub use self::transfer::{CityscapesArgs, CocoArgs, FineTuneArgs, TransferAction, TransferArgs};
 use crate::values::{colours, count, even_width, flops, positive_colours, seconds};
@@ -95,6 +97,7 @@ pub enum Verb {
     Evaluate(EvaluateArgs),
     Bench(BenchArgs),
     Rank(RankArgs),
+    Landscape(LandscapeArgs),
     Transfer(TransferArgs),
 }
 

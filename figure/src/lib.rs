@@ -6,9 +6,12 @@
 //! | module | concept |
 //! |---|---|
 //! | [`chart`] | lines, points, bands and bars on two axes, and the table behind them |
+//! | [`surface`] | values over a plane: colours, lines of equal value |
 //! | [`svg`] | what all pictures share: the frame, escaping, colours |
 
 pub mod chart;
+pub mod surface;
 pub mod svg;
 
 pub use chart::{Axis, Chart, Mark, Point, Scale, Series};
+pub use surface::Surface;
