@@ -81,12 +81,14 @@ fn curves_and_surfaces_of_cells() {
                 assert_eq!(values.len(), 3);
                 let mean = values.iter().sum::<f64>() / 3.0;
                 assert!((level[key]["mean"].as_f64().unwrap() - mean).abs() < 1e-12, "{name} {sigma} {key}");
-                // Directions are one without noise, and differ with it.
-                assert_eq!(
-                    values.iter().all(|v| *v == values[0]),
-                    sigma == "0",
-                    "{name} {sigma} {key}: {values:?}"
-                );
+                // Directions are one without noise; with it, accuracies of few images may still be the same.
+                if sigma == "0" || key == "loss" {
+                    assert_eq!(
+                        values.iter().all(|v| *v == values[0]),
+                        sigma == "0",
+                        "{name} {sigma}: {values:?}"
+                    );
+                }
             }
         }
         // The same images, the same recalibration, no noise.
