@@ -3,7 +3,7 @@
 mod pictures;
 mod source;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, bail};
 use clap::CommandFactory;
@@ -14,7 +14,6 @@ use genas_search::landscape::{Curve, Curves, LandscapeRun, Levels, LossSurface, 
 use genas_search::noise::NoiseScale;
 use genas_train::directory::{lock, write_json};
 use serde::Serialize;
-use serde_json::json;
 
 use crate::args::{Cli, LandscapeArgs, NoiseScaleArg};
 use crate::context::Ctx;
@@ -131,7 +130,7 @@ pub fn run(ctx: &Ctx, args: &LandscapeArgs) -> Result<()> {
 struct Files<'a> {
     svg: &'a Path,
     csv: &'a Path,
-    result: &'a PathBuf,
+    result: &'a Path,
 }
 
 fn write_curves(
@@ -199,7 +198,7 @@ fn write_surface(ctx: &Ctx, files: &Files, about: About, surface: &LossSurface) 
         svg: files.svg.display().to_string(),
     };
     write_json(files.result, &result)?;
-    ctx.out.result(&json!(result), || {
+    ctx.out.result(&result, || {
         let centre = surface.centre();
         let loss =
             |loss: Option<f64>| loss.map_or_else(|| "no number".to_owned(), |loss| format!("{loss:.4}"));
@@ -219,7 +218,7 @@ fn write_surface(ctx: &Ctx, files: &Files, about: About, surface: &LossSurface) 
 
 /// A number without the digits that rounding left.
 fn short(value: f64) -> String {
-    format!("{:.4}", value).trim_end_matches('0').trim_end_matches('.').to_owned()
+    format!("{value:.4}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// What is to be measured, and in what.

@@ -33,13 +33,14 @@ const TICKS: usize = 5;
 
 /// Everything else in a page that holds the picture keeps its own looks.
 const STYLE: &str = "\
-.genas-surface .ground { fill: #fff } .genas-surface text { fill: #222 } .genas-surface .title { font-size: 15px; font-weight: bold }
-.genas-surface .frame { fill: none; stroke: #888 } .genas-surface .tick { stroke: #888 } .genas-surface .empty { fill: #ddd }
+.genas-surface .ground { fill: #fff } .genas-surface text { fill: #222 }
+.genas-surface .title { font-size: 15px; font-weight: bold }
+.genas-surface .frame { fill: none; stroke: #888 } .genas-surface .tick { stroke: #888 }
+.genas-surface .empty { fill: #ddd } .genas-surface .iso { fill: none; stroke-width: 1 }
 .genas-surface .middle { text-anchor: middle } .genas-surface .end { text-anchor: end }
-.genas-surface .iso { fill: none; stroke-width: 1 }
 @media (prefers-color-scheme: dark) {
-.genas-surface .ground { fill: #16181d } .genas-surface text { fill: #e6e6e6 } .genas-surface .empty { fill: #333 }
-.genas-surface .frame, .genas-surface .tick { stroke: #777 }
+.genas-surface .ground { fill: #16181d } .genas-surface text { fill: #e6e6e6 }
+.genas-surface .empty { fill: #333 } .genas-surface .frame, .genas-surface .tick { stroke: #777 }
 }
 ";
 
