@@ -20,10 +20,10 @@ use crate::context::Ctx;
 use crate::output::table;
 use source::Source;
 
-/// The largest noise level, where none is given: of parameters, of filter norms, and on surfaces.
+/// The largest noise level, where none is given: of parameters, and of filter norms. Losses rise visibly up to there, and
+/// beyond by orders of magnitude: BatchNorm's statistics fit no longer, layer by layer.
 const MOST: f64 = 0.04;
-const MOST_OF_FILTERS: f64 = 0.5;
-const MOST_OF_SURFACES: f64 = 1.0;
+const MOST_OF_FILTERS: f64 = 0.3;
 
 /// What is measured.
 enum Plan {
@@ -230,7 +230,7 @@ fn plan(args: &LandscapeArgs) -> Result<(Plan, NoiseScale)> {
             let message = "--surface is of filter norms; leave --noise-scale absolute out".to_owned();
             return Err(wrong(ErrorKind::ArgumentConflict, message));
         }
-        let square = Square::new(args.max_sigma.unwrap_or(MOST_OF_SURFACES), args.grid);
+        let square = Square::new(args.max_sigma.unwrap_or(MOST_OF_FILTERS), args.grid);
         return Ok((Plan::Surface(square.map_err(|e| value(format!("--grid: {e}")))?), NoiseScale::Filter));
     }
     let (scale, most) = match args.noise_scale {

@@ -162,7 +162,7 @@ impl Surface {
         // Between places, values follow the scale that the colours do.
         let scaled: Vec<Vec<f64>> =
             self.values.iter().map(|row| row.iter().map(|&v| ramp.scaled(v)).collect()).collect();
-        let mut taken: Vec<[f64; 2]> = Vec::new();
+        let mut taken = Vec::new();
         for &level in levels {
             let ground = ramp.colour(level);
             let ink = if is_dark(&ground) { "#ffffff" } else { "#000000" };
@@ -183,8 +183,8 @@ impl Surface {
                 "<path class=\"iso\" stroke=\"{ink}\" d=\"{path}\"><title>{} {text}</title></path>",
                 escaped(&self.value_label)
             );
-            if let Some([x, y]) = self.place_for_number(&lines, &mut taken) {
-                let half = 3.4 * text.len() as f64 + 2.0;
+            let half = 3.4 * text.len() as f64 + 2.0;
+            if let Some([x, y]) = self.place_for_number(&lines, half, &mut taken) {
                 let _ = writeln!(
                     svg,
                     "<rect fill=\"{ground}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"13\" rx=\"2\"/>\
@@ -198,21 +198,29 @@ impl Surface {
         }
     }
 
-    /// A point of a line of equal value where its number covers no other's, and not the mark.
-    fn place_for_number(&self, lines: &[Vec<[f64; 2]>], taken: &mut Vec<[f64; 2]>) -> Option<[f64; 2]> {
+    /// A point of a line of equal value where its number, `half` to either side, covers no other's, and not the mark.
+    /// `taken` are the points of those that are there, and their halves.
+    fn place_for_number(
+        &self,
+        lines: &[Vec<[f64; 2]>],
+        half: f64,
+        taken: &mut Vec<([f64; 2], f64)>,
+    ) -> Option<[f64; 2]> {
         let longest = lines.iter().max_by_key(|line| line.len())?;
-        let mark = self.mark.map(|[x, y]| self.at(x, y));
+        let mark = self.mark.map(|[x, y]| (self.at(x, y), 8.0));
         let clear = |[x, y]: [f64; 2]| {
-            let inside = (LEFT + 24.0..LEFT + SIDE - 24.0).contains(&x)
+            let inside = (LEFT + half + 4.0..LEFT + SIDE - half - 4.0).contains(&x)
                 && (TOP + 10.0..TOP + SIDE - 10.0).contains(&y);
-            let far = |[a, b]: &[f64; 2]| (x - a).abs() > 46.0 || (y - b).abs() > 16.0;
+            let far = |([a, b], other): &([f64; 2], f64)| {
+                (x - a).abs() > half + other + 4.0 || (y - b).abs() > 16.0
+            };
             inside && taken.iter().chain(&mark).all(far)
         };
         // From the top down, so that numbers of neighbours stand one above the other.
         let mut places: Vec<[f64; 2]> = longest.iter().map(|&[x, y]| self.at(x, y)).collect();
         places.sort_by(|a, b| a[1].total_cmp(&b[1]).then(a[0].total_cmp(&b[0])));
         let place = places.into_iter().find(|&place| clear(place))?;
-        taken.push(place);
+        taken.push((place, half));
         Some(place)
     }
 
@@ -353,11 +361,17 @@ fn number(value: f64) -> String {
         return "0".to_owned();
     }
     let digits = 3 - value.abs().log10().floor() as i32;
-    if !(-3..=9).contains(&digits) {
-        return format!("{value:.3e}");
+    if !(-2..=9).contains(&digits) {
+        let text = format!("{value:.3e}");
+        let (mantissa, power) = text.split_once('e').unwrap_or((&text, "0"));
+        return format!("{}e{power}", trimmed(mantissa));
     }
-    let text = format!("{value:.*}", digits.max(0) as usize);
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    trimmed(&format!("{value:.*}", digits.max(0) as usize)).to_owned()
+}
+
+/// Without zeros at the end of a fraction.
+fn trimmed(number: &str) -> &str {
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
 /// Text in lines of so many letters, at most, where its words allow it.
@@ -440,8 +454,8 @@ mod tests {
 
     #[test]
     fn numbers_and_lines() {
-        let texts = [0.0, 0.1, 30.1, -0.15, 1234.5, 1.2e-9, 2.5e7, -1.0];
-        assert_eq!(texts.map(number), ["0", "0.1", "30.1", "-0.15", "1234", "1.200e-9", "2.500e7", "-1"]);
+        let texts = [0.0, 0.1, 30.1, -0.15, 1234.5, 1.2e-9, 1e6, -1.0];
+        assert_eq!(texts.map(number), ["0", "0.1", "30.1", "-0.15", "1234", "1.2e-9", "1e6", "-1"]);
         assert_eq!(ticks(-1.0, 1.0, 5), [-1.0, -0.5, 0.0, 0.5, 1.0]);
         assert_eq!(ticks(0.0, 0.3, 3).len(), 4);
         assert_eq!(ticks(1.0, 1.0, 3), [1.0]);

@@ -50,7 +50,7 @@ pub struct LandscapeArgs {
     /// Noise levels, increasing; 0 is always there
     #[arg(long, value_name = "S,...", value_delimiter = ',', conflicts_with_all = ["max_sigma", "steps", "surface"])]
     pub sigmas: Vec<f64>,
-    /// The largest noise level, or how far a surface reaches [default: 0.04; of filter norms 0.5, surfaces 1]
+    /// The largest noise level, or how far a surface reaches [default: 0.04; of filter norms 0.3]
     #[arg(long, value_name = "X", value_parser = positive)]
     pub max_sigma: Option<f64>,
     /// Noise levels above 0

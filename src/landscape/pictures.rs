@@ -33,9 +33,7 @@ pub fn curves(curves: &[Curve], levels: &Levels, scale: NoiseScale, of: &str, im
                 Some(Point::at(level.sigma, factor * spread.mean).between(low, high))
             };
             let points = curve.levels.iter().filter_map(point).collect();
-            let n = curve.networks.len();
-            let name = if n > 1 { format!("{} ({n} cells)", curve.label) } else { curve.label.clone() };
-            chart = chart.with(Series::new(name, Mark::Line, points));
+            chart = chart.with(Series::new(curve.label.clone(), Mark::Line, points));
         }
         chart
     };
