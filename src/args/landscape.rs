@@ -72,7 +72,7 @@ pub struct LandscapeArgs {
     #[arg(long)]
     pub surface: bool,
     /// Places along a side of the surface, an odd number
-    #[arg(long, value_name = "N", value_parser = count(3, 1001), default_value = "21", requires = "surface")]
+    #[arg(long, value_name = "N", value_parser = count(3, 1001), default_value = "15", requires = "surface")]
     pub grid: usize,
     /// Where everything goes [default: RUN/landscape]
     #[arg(long, value_name = "DIR")]
