@@ -1,6 +1,7 @@
 //! Arguments as they are typed. The doc comments are the help texts.
 
 mod draw;
+mod landscape;
 mod rank;
 mod transfer;
 
@@ -16,6 +17,7 @@ use genas_search::Metric;
 use genas_transfer::EvalSet;
 
 pub use self::draw::{DrawArgs, DrawNetwork};
+pub use self::landscape::{LandscapeArgs, NoiseScaleArg, SourceArg};
 pub use self::rank::RankArgs;
 pub use self::transfer::{CityscapesArgs, CocoArgs, FineTuneArgs, TransferAction, TransferArgs};
 use crate::values::{colours, count, even_width, flops, positive_colours, seconds};
@@ -98,6 +100,7 @@ pub enum Verb {
     Evaluate(EvaluateArgs),
     Bench(BenchArgs),
     Rank(RankArgs),
+    Landscape(LandscapeArgs),
     Transfer(TransferArgs),
 }
 

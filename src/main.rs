@@ -11,6 +11,7 @@ mod draw;
 mod evaluate;
 mod export;
 mod import;
+mod landscape;
 mod output;
 mod presets;
 mod progress;
@@ -88,6 +89,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Verb::Evaluate(args) => evaluate::run(&ctx, args),
         Verb::Bench(args) => bench::run(&ctx, args),
         Verb::Rank(args) => rank::run(&ctx, args),
+        Verb::Landscape(args) => landscape::run(&ctx, args),
         Verb::Transfer(args) => transfer::run(&ctx, args),
     }?;
     Ok(ExitCode::SUCCESS)
@@ -101,7 +103,8 @@ fn asks_to_stop(verb: &Verb) -> bool {
         | Verb::Search(_)
         | Verb::Retrain(_)
         | Verb::Score(_)
-        | Verb::Rank(_) => true,
+        | Verb::Rank(_)
+        | Verb::Landscape(_) => true,
         Verb::Transfer(args) => args.runs_a_model(),
         _ => false,
     }

@@ -8,6 +8,7 @@
 //! | [`cell`] | the graphs of cells |
 //! | [`chart`] | lines, points, bands and bars on two axes, and the table behind them |
 //! | [`network`] | a network's blocks |
+//! | [`surface`] | values over a plane: colours, lines of equal value |
 //! | [`svg`] | what all pictures share: the frame, escaping, colours |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -17,8 +18,10 @@ pub mod chart;
 mod layered;
 pub mod network;
 mod scale;
+pub mod surface;
 pub mod svg;
 
 pub use cell::{AnyCell, NamedCell, cells_inline, cells_svg};
 pub use chart::{Axis, Chart, Mark, Point, Scale, Series};
 pub use network::{network_inline, network_svg};
+pub use surface::Surface;

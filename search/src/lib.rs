@@ -17,6 +17,7 @@
 //! | [`racing`] | the generations of a search as races |
 //! | [`rank`] | how well metrics rank the cells of NAS-Bench-201 (spec 02-8) |
 //! | [`retrain`] | a found cell from scratch (spec 04-6) |
+//! | [`landscape`] | losses around trained weights, along random directions |
 //!
 //! The epoch loop, its curves and progress are `genas-train`.
 
@@ -26,6 +27,7 @@ pub mod error;
 pub mod evolution;
 pub mod flatness;
 pub mod journal;
+pub mod landscape;
 mod lines;
 pub mod metric;
 pub mod noise;

@@ -69,28 +69,50 @@ impl<'a> Perturbation<'a> {
             }
             let layout = weights.layout().clone();
             for entry in layout.entries().iter().filter(|e| is_perturbed(e, self.position)) {
-                // 64 directions per draw: no list of sigmas is that long.
-                let mut rng = streams.rng(&format!("noise/{}", entry.name), draw * 64 + direction as u64);
-                match self.scale {
-                    NoiseScale::Absolute => {
-                        for value in current.slice_mut(entry) {
-                            let z: f32 = StandardNormal.sample(&mut rng);
-                            *value += deviation as f32 * z;
-                        }
-                    }
-                    NoiseScale::Filter => {
-                        add_per_filter(
-                            current.slice_mut(entry),
-                            weights.slice(entry),
-                            entry,
-                            deviation,
-                            &mut rng,
-                        );
-                    }
-                }
+                let mut rng = stream(streams, entry, draw, direction);
+                let (values, weights) = (current.slice_mut(entry), weights.slice(entry));
+                self.scale.add(values, weights, entry, deviation, &mut rng);
             }
             current.clone()
         })
+    }
+}
+
+/// A random direction as steps of all parameters at noise level 1: the first of the draw, and so the one that
+/// [`Noise::CommonDirection`] takes.
+pub fn direction(
+    weights: &Weights,
+    scale: NoiseScale,
+    position: Position,
+    streams: &Streams,
+    draw: u64,
+) -> Vec<f32> {
+    let layout = weights.layout();
+    let mut steps = vec![0.0; layout.n_parameters()];
+    for entry in layout.entries().iter().filter(|e| is_perturbed(e, position)) {
+        let mut rng = stream(streams, entry, draw, 0);
+        scale.add(&mut steps[entry.range()], weights.slice(entry), entry, 1.0, &mut rng);
+    }
+    steps
+}
+
+/// The stream of a parameter. 64 directions per draw: no list of sigmas is that long.
+fn stream(streams: &Streams, entry: &Entry, draw: u64, direction: usize) -> impl Rng {
+    streams.rng(&format!("noise/{}", entry.name), draw * 64 + direction as u64)
+}
+
+impl NoiseScale {
+    /// Adds noise of a parameter to `values`; `weights` are its values without any.
+    fn add(self, values: &mut [f32], weights: &[f32], entry: &Entry, deviation: f64, rng: &mut impl Rng) {
+        match self {
+            Self::Absolute => {
+                for value in values {
+                    let z: f32 = StandardNormal.sample(rng);
+                    *value += deviation as f32 * z;
+                }
+            }
+            Self::Filter => add_per_filter(values, weights, entry, deviation, rng),
+        }
     }
 }
 
@@ -156,6 +178,33 @@ mod tests {
         assert!((d[1].1 / d[0].1 - 3.0).abs() < 1e-4, "one direction");
         let cells = MetricConfig { position: Position::Cells, ..Default::default() };
         assert_eq!(deviations(&cells)[2].1, 0.0, "the stem keeps its weights");
+    }
+
+    /// A direction is what noise of a common direction adds at each level.
+    #[test]
+    fn directions_are_those_of_the_noise() {
+        let net = genas_net::Nb201Supernet { channels: 4, cells_per_stage: 1, classes: 3 };
+        let streams = Streams::new(1);
+        let weights = Weights::init(Arc::new(net.layout()), &streams);
+        for scale in [NoiseScale::Absolute, NoiseScale::Filter] {
+            let steps = direction(&weights, scale, Position::All, &streams, 2);
+            let noise = Perturbation {
+                sigmas: &[0.25],
+                noise: Noise::CommonDirection,
+                scale,
+                position: Position::All,
+            };
+            let moved = noise.levels(&weights, &streams, 2).next().unwrap();
+            for ((moved, weight), step) in moved.parameters().iter().zip(weights.parameters()).zip(&steps) {
+                assert!((moved - weight - 0.25 * step).abs() < 1e-6, "{scale:?}: {moved} {weight} {step}");
+            }
+            let other = direction(&weights, scale, Position::All, &streams, 3);
+            let product = |a: &[f32], b: &[f32]| -> f64 {
+                a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+            };
+            let cosine = product(&steps, &other) / (product(&steps, &steps) * product(&other, &other)).sqrt();
+            assert!(cosine.abs() < 0.05, "{scale:?}: draws differ, {cosine}");
+        }
     }
 
     #[test]

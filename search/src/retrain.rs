@@ -1,7 +1,7 @@
 //! A found cell trained from scratch (spec 04), or a trained network fine-tuned on other images.
 
 pub mod config;
-mod data;
+pub(crate) mod data;
 mod training;
 mod validate;
 

@@ -4,11 +4,11 @@
 use crate::config::{ScorerKind, Statistics};
 use crate::error::SearchError;
 use crate::supernet::Halves;
-use genas_data::{TrainLoader, normalized};
-use genas_export::{Dim, ExportError, GraphOptions, nb201_supernet_model, supernet_model};
+use genas_data::{ImageSet, TrainLoader, normalized};
+use genas_export::{Dim, ExportError, GraphOptions, classifier_model, nb201_supernet_model, supernet_model};
 use genas_net::{
-    BN_MOMENTUM, Devices, Feature, Interpreter, Layout, Mode, Nb201Path, Nb201Supernet, Path, Supernet,
-    Tensors, Weights, update_statistics,
+    BN_MOMENTUM, Devices, EvalNet, Feature, Interpreter, Layout, Mode, Nb201Path, Nb201Supernet, Path,
+    Supernet, Tensors, Weights, update_statistics,
 };
 use genas_runtime::{Provider, Session, SessionOptions};
 use genas_space::Candidate;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 const CHUNK: usize = 25;
 
 /// A supernet: a network that has one sub-network per candidate.
-pub trait WeightSharing: Copy + Debug + Send + Sync {
+pub trait WeightSharing: Clone + Debug + Send + Sync {
     /// What picks a sub-network.
     type Candidate: Copy + Debug + Send + Sync;
 
@@ -93,6 +93,32 @@ impl WeightSharing for Nb201Supernet {
     }
 }
 
+/// A network of one cell has itself as its only sub-network, without the auxiliary head.
+impl WeightSharing for EvalNet {
+    type Candidate = ();
+
+    fn n_classes(&self) -> usize {
+        self.classes
+    }
+
+    fn subnet<I: Interpreter>(&self, i: &mut I, (): &(), x: &I::Value) -> I::Value {
+        self.forward(i, x)
+    }
+
+    fn subnet_layout(&self, (): &()) -> Layout {
+        EvalNet { auxiliary: false, ..self.clone() }.layout()
+    }
+
+    fn subnet_model(
+        &self,
+        (): &(),
+        weights: &Weights,
+        options: &GraphOptions,
+    ) -> Result<Vec<u8>, ExportError> {
+        classifier_model(self, weights, options)
+    }
+}
+
 /// How BatchNorm statistics are built for a candidate (spec 02-4).
 #[derive(Clone, Copy, Debug)]
 pub struct Recalibration {
@@ -107,8 +133,8 @@ pub struct Recalibration {
 /// Images that candidates are recalibrated and measured with.
 #[derive(Debug)]
 pub struct Images {
-    /// Training images, augmented.
-    loader: TrainLoader,
+    /// Training images, augmented; without them nothing can be recalibrated.
+    loader: Option<TrainLoader>,
     /// Validation images, decoded and normalised.
     pixels: Vec<f32>,
     /// Their labels.
@@ -119,12 +145,16 @@ pub struct Images {
 impl Images {
     /// The first `n` validation images, and `loader` for recalibration. There must be as many.
     pub fn new(halves: &Halves, n: usize, loader: TrainLoader) -> Self {
-        let chosen = &halves.valid[..n];
+        Self::chosen(&halves.set, &halves.valid[..n], Some(loader))
+    }
+
+    /// These images of a set, and `loader` for recalibration if there is to be any.
+    pub fn chosen(set: &ImageSet, positions: &[usize], loader: Option<TrainLoader>) -> Self {
         Self {
             loader,
-            pixels: normalized(&halves.set, chosen),
-            labels: halves.set.labels_at(chosen),
-            size: [halves.set.height, halves.set.width],
+            pixels: normalized(set, positions),
+            labels: set.labels_at(positions),
+            size: [set.height, set.width],
         }
     }
 
@@ -174,6 +204,10 @@ impl<N: WeightSharing> Subnets<N> {
     }
 
     /// Builds the statistics of a candidate's `weights` anew.
+    ///
+    /// # Panics
+    ///
+    /// If it is to be done on images that are not there ([`Images::chosen`]).
     pub fn recalibrate(
         &self,
         candidate: &N::Candidate,
@@ -186,8 +220,11 @@ impl<N: WeightSharing> Subnets<N> {
         if batches == 0 {
             return;
         }
+        let Some(loader) = &images.loader else {
+            unreachable!("nothing is recalibrated without images for it")
+        };
         weights.reset_statistics();
-        for (n, batch) in images.loader.batches(draw, 0..batches).enumerate() {
+        for (n, batch) in loader.batches(draw, 0..batches).enumerate() {
             let mut i = Tensors::new(weights, self.devices.plain(), Mode::BatchStatistics);
             let [h, w] = images.size;
             let x = Feature::from_values(batch.images, [batch.n, 3, h, w], i.device());

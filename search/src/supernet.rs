@@ -74,7 +74,7 @@ pub fn network(config: &Config, classes: usize) -> Supernet {
 }
 
 /// Identifies what a supernet's weights depend on.
-fn settings(config: &Config, halves: &Halves) -> String {
+pub fn settings(config: &Config, halves: &Halves) -> String {
     fingerprint(&(&config.supernet, &config.data, config.seed, &halves.fingerprint))
 }
 

@@ -86,15 +86,7 @@ impl Images {
                 ),
             ));
         }
-        let transform = PhotoEvalTransform {
-            resize: resize_for(augment.size),
-            crop: augment.size,
-            interpolation: match augment.crop {
-                CropKind::RandomResized => Interpolation::Pillow,
-                CropKind::Square => Interpolation::Opencv,
-            },
-            normalize: augment.normalize,
-        };
+        let transform = photo_transform(&augment, augment.size);
         let loader =
             PhotoLoader::new(source.clone(), augment, c.batch_size, streams(config), "retrain", c.on_broken)?;
         Ok(Self {
@@ -139,6 +131,19 @@ impl Images {
             })),
             Kind::Photos { test, .. } => Box::new(test.batches()),
         }
+    }
+}
+
+/// How test photos become images of this side.
+pub(crate) fn photo_transform(augment: &PhotoAugment, side: usize) -> PhotoEvalTransform {
+    PhotoEvalTransform {
+        resize: resize_for(side),
+        crop: side,
+        interpolation: match augment.crop {
+            CropKind::RandomResized => Interpolation::Pillow,
+            CropKind::Square => Interpolation::Opencv,
+        },
+        normalize: augment.normalize,
     }
 }
 
