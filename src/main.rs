@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod cell;
+mod compare;
 mod context;
 mod cost;
 mod data;
@@ -15,6 +16,8 @@ mod presets;
 mod progress;
 mod quickstart;
 mod rank;
+mod record;
+mod report;
 mod retrain;
 mod runtime;
 mod score;
@@ -33,6 +36,7 @@ use anyhow::Context;
 use args::{Cli, Verb};
 use clap::Parser;
 use context::Ctx;
+use genas_report::model::commands::Outcome;
 use genas_search::SearchError;
 use genas_train::TrainError;
 use genas_transfer::TransferError;
@@ -69,7 +73,7 @@ fn run() -> anyhow::Result<ExitCode> {
         pool.build_global().context("cannot start the threads")?;
     }
     let ctx = Ctx::new(cli.global, asks_to_stop(&cli.verb))?;
-    match &cli.verb {
+    let result = match &cli.verb {
         Verb::Quickstart(args) => quickstart::run(&ctx, args),
         Verb::Doctor(args) => doctor::run(&ctx, args),
         Verb::Runtime(args) => runtime::run(&ctx, args),
@@ -87,7 +91,16 @@ fn run() -> anyhow::Result<ExitCode> {
         Verb::Bench(args) => bench::run(&ctx, args),
         Verb::Rank(args) => rank::run(&ctx, args),
         Verb::Transfer(args) => transfer::run(&ctx, args),
-    }?;
+        Verb::Report(args) => report::run(&ctx, args),
+        Verb::Compare(args) => compare::run(&ctx, args),
+    };
+    let written = ctx.ended(match &result {
+        Ok(()) => Outcome::Done,
+        Err(error) if is_interruption(error) => Outcome::Interrupted,
+        Err(_) => Outcome::Failed,
+    });
+    // What went wrong first is what the user should know.
+    result.and(written)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -141,7 +141,10 @@ impl Chart {
 
     /// The picture as a file of its own, with its colours for light and dark ground.
     pub fn svg(&self) -> String {
-        format!("<svg xmlns=\"http://www.w3.org/2000/svg\"><title>{}</title></svg>\n", crate::svg::escaped(&self.title))
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\"><title>{}</title></svg>\n",
+            crate::svg::escaped(&self.title)
+        )
     }
 
     /// The picture as a part of an HTML page that holds [`crate::svg::STYLE`] once; ids begin with `id`.
