@@ -46,7 +46,7 @@ pub fn details(summary: &str, html: &str) -> String {
 /// Text as it is, which a keyboard can scroll.
 pub fn verbatim(label: &str, text: &str) -> String {
     format!(
-        "<pre class=\"scroll\" role=\"region\" aria-label=\"{}\" tabindex=\"0\"><code>{}</code></pre>\n",
+        "<pre class=\"scroll\" role=\"group\" aria-label=\"{}\" tabindex=\"0\"><code>{}</code></pre>\n",
         escaped(label),
         escaped_lines(text)
     )
@@ -144,7 +144,7 @@ impl Table {
         let class = |n: usize| if numeric.get(n) == Some(&true) { " class=\"n\"" } else { "" };
         let caption = escaped(&self.caption);
         let mut html = format!(
-            "<div class=\"scroll\" role=\"region\" aria-label=\"{caption}\" tabindex=\"0\">\n<table>\n\
+            "<div class=\"scroll\" role=\"group\" aria-label=\"{caption}\" tabindex=\"0\">\n<table>\n\
              <caption>{caption}</caption>\n<thead><tr>"
         );
         for (n, name) in self.head.iter().enumerate() {
@@ -175,7 +175,8 @@ impl Table {
     }
 }
 
-/// A chart, what it shows in words, and the table behind it.
+/// A chart, what it shows in words, and the table behind it. Its heading is for those who go from heading to heading; the
+/// picture has its own.
 pub fn figure(id: &str, chart: &Chart) -> String {
     let (head, rows) = chart.table();
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
@@ -194,7 +195,11 @@ pub fn figure(id: &str, chart: &Chart) -> String {
         format!("<figcaption>{}</figcaption>\n", escaped(&chart.description))
     };
     let behind = details(&format!("Table: {}", chart.title), &table.html());
-    format!("<figure id=\"{id}\">\n{}\n{caption}{behind}</figure>\n", chart.inline(id))
+    let title = escaped(&chart.title);
+    format!(
+        "<h3 class=\"unseen\">{title}</h3>\n<figure id=\"{id}\">\n{}\n{caption}{behind}</figure>\n",
+        chart.inline(id)
+    )
 }
 
 /// A part of the page with a heading.

@@ -193,11 +193,22 @@ fn kind(files: &Reader) -> Option<Kind> {
         let text = std::fs::read_to_string(files.path("config.toml")).unwrap_or_default();
         return Some(if text.contains("[measure]") { Kind::Ranking } else { Kind::Search });
     }
-    any(&["retrain", "coco", "cityscapes", "landscape", "evaluate.jsonl"]).then_some(Kind::Training)
+    // Data sets have folders of these names too.
+    let inside = ["retrain", "coco", "cityscapes"].iter().any(|folder| {
+        ["config.toml", "training.csv", "result.json", "final.safetensors"]
+            .iter()
+            .any(|name| files.has(&format!("{folder}/{name}")))
+    });
+    (inside || any(&["landscape", "evaluate.jsonl"])).then_some(Kind::Training)
 }
 
-/// The name of a folder, whatever way it is written.
+/// The name of a folder, whatever way it is written; with its parent's if it is only called `run`.
 fn name(path: &Path) -> String {
     let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    canonical.file_name().unwrap_or(canonical.as_os_str()).to_string_lossy().into_owned()
+    let last = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let name = last(&canonical);
+    match canonical.parent() {
+        Some(parent) if name == "run" => format!("{}/{name}", last(parent)),
+        _ => name,
+    }
 }

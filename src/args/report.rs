@@ -50,7 +50,7 @@ Examples:
   genas compare runs/* --published none --html compared.html --csv compared.csv")]
 pub struct CompareArgs {
     /// Folders of runs, ONNX files of genas, names of the zoo, or any written form of a genotype
-    #[arg(required = true, value_name = "RUN|MODEL|CELL", allow_hyphen_values = true)]
+    #[arg(required = true, value_name = "RUN|MODEL|CELL")]
     pub items: Vec<String>,
     /// Published rows beside them
     #[arg(long, value_enum, default_value = "all")]

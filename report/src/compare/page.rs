@@ -64,15 +64,11 @@ fn as_html(plain: &Plain) -> String {
 fn charts(comparison: &Comparison) -> Option<Section> {
     let mut html = String::new();
     if let Some(chart) = accuracy(comparison) {
-        html += &heading("Cost and accuracy");
         html += &figure("accuracy", &chart);
     }
     let searches = searches(&comparison.runs);
-    if !searches.is_empty() {
-        html += &heading("Search");
-        for (n, chart) in searches.iter().enumerate() {
-            html += &figure(&format!("search-{n}"), chart);
-        }
+    for (n, chart) in searches.iter().enumerate() {
+        html += &figure(&format!("search-{n}"), chart);
     }
     let trained: Vec<Series> = comparison
         .runs
@@ -89,7 +85,6 @@ fn charts(comparison: &Comparison) -> Option<Section> {
             "Accuracy on the test images after each epoch. Runs on different data are not to be compared."
                 .to_owned();
         chart.series = trained;
-        html += &heading("Training from scratch");
         html += &figure("trained", &chart);
     }
     (!html.is_empty()).then(|| Section::new("charts", "Charts", html))

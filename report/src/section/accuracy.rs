@@ -19,7 +19,7 @@ pub(crate) fn section(run: &Run) -> Option<Section> {
             ("top-1", share(result.top1)),
             ("top-5", share(result.top5)),
             ("guessing", share(result.chance)),
-            ("best epoch, too good", best),
+            ("best epoch", best),
         ];
         let pairs: Vec<(&str, String)> =
             known.into_iter().filter_map(|(name, html)| Some((name, html?))).collect();
@@ -27,8 +27,8 @@ pub(crate) fn section(run: &Run) -> Option<Section> {
         html += &facts(&pairs);
         if result.best.is_some() {
             html += &paragraph(
-                "<span class=\"quiet\">The best epoch was chosen by the images that it is measured on, and is too good for \
-                 that.</span>",
+                "<span class=\"quiet\">The best epoch was chosen by the images that it is measured on, so that its accuracy is too \
+                 good.</span>",
             );
         }
     }

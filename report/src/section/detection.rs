@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::html::{Cell, Section, Table, heading};
+use crate::html::{Cell, Section, Table, code, data, details, escaped, facts, heading, paragraph};
 use crate::model::Run;
-use crate::model::files::string;
+use crate::model::files::{number, string};
 use crate::number::{grouped, percent};
 use crate::page::Canvas;
 use crate::section::{segmentation, training};
@@ -34,18 +34,14 @@ pub(crate) fn section(run: &Run, canvas: &mut Canvas) -> Option<Section> {
     }
     let mut html = String::new();
     if let Some(result) = coco.result.get() {
-        let mut table = Table::new("Detection, as pycocotools counts", &["measure", "value"]);
-        for (key, name) in NUMBERS {
-            if result.get(key).is_some() {
-                table.row(vec![Cell::text(name), Cell::maybe(coco.number(key), |value| percent(value, 1))]);
-            }
-        }
-        for (key, name) in [("n_images", "images"), ("n_objects", "objects"), ("n_detections", "detections")]
-        {
-            let cell = Cell::maybe(coco.number(key), |value| grouped(value as u64));
-            table.row(vec![Cell::text(name), cell]);
-        }
-        html += &table.html();
+        let shares = NUMBERS.iter().filter(|(key, _)| result.get(key).is_some()).map(|(key, name)| {
+            (*name, coco.number(key).map_or_else(|| "–".to_owned(), |value| data(value, percent(value, 1))))
+        });
+        let counts = [("n_images", "images"), ("n_objects", "objects"), ("n_detections", "detections")];
+        let counts = counts.iter().filter_map(|(key, name)| {
+            Some((*name, coco.number(key).map(|value| data(value, grouped(value as u64)))?))
+        });
+        html += &facts(&shares.chain(counts).collect::<Vec<_>>());
         html += &speed(result);
         html += &classes(result);
     }
@@ -65,16 +61,15 @@ pub(crate) fn section(run: &Run, canvas: &mut Canvas) -> Option<Section> {
     (!html.is_empty()).then(|| Section::new("detection", "Detection (COCO)", html))
 }
 
-/// Where it was measured, in a line.
+/// What was measured, and where, in a line.
 pub(super) fn speed(result: &Value) -> String {
-    let Some(speed) = crate::model::files::number(result, "images_per_second") else { return String::new() };
-    let on = string(result, "provider").map_or_else(String::new, |provider| format!(" on {provider}"));
-    let model = string(result, "model").map_or_else(String::new, |model| format!(", {model}"));
-    crate::html::paragraph(&format!(
-        "<span class=\"quiet\">Measured in ONNX Runtime{}{} at {} images per second.</span>",
-        crate::html::escaped(&on),
-        crate::html::escaped(&model),
-        crate::html::data(speed, format!("{speed:.2}"))
+    let Some(speed) = number(result, "images_per_second") else { return String::new() };
+    let model = string(result, "model").map_or_else(|| "The file".to_owned(), |model| code(&model));
+    let on =
+        string(result, "provider").map_or_else(String::new, |provider| format!(" ({})", escaped(&provider)));
+    paragraph(&format!(
+        "<span class=\"quiet\">{model} in ONNX Runtime{on}: {} images per second.</span>",
+        data(speed, format!("{speed:.1}"))
     ))
 }
 
@@ -83,10 +78,10 @@ fn classes(result: &Value) -> String {
     let mut table = Table::new("Detection, class by class", &["class", "AP", "AP50", "objects"]);
     for class in classes {
         let share = |key| {
-            let value = crate::model::files::number(class, key).filter(|value| *value >= 0.0);
+            let value = number(class, key).filter(|value| *value >= 0.0);
             Cell::maybe(value, |value| percent(value, 1))
         };
-        let objects = crate::model::files::number(class, "n_objects");
+        let objects = number(class, "n_objects");
         table.row(vec![
             Cell::text(string(class, "name").unwrap_or_default()),
             share("ap"),
@@ -94,5 +89,5 @@ fn classes(result: &Value) -> String {
             Cell::maybe(objects, |n| grouped(n as u64)),
         ]);
     }
-    crate::html::details("Class by class", &table.html())
+    details("Class by class", &table.html())
 }

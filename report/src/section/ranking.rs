@@ -56,17 +56,7 @@ fn taus(ranking: &Ranking) -> Chart {
 fn table(ranking: &Ranking, caption: &str) -> String {
     let mut table = Table::new(
         format!("{caption} ({})", grouped(ranking.n)),
-        &[
-            "metric",
-            "tau",
-            "from",
-            "to",
-            "Spearman",
-            "of the top 10",
-            "of the top 50",
-            "regret (points)",
-            "above",
-        ],
+        &["metric", "tau", "from", "to", "Spearman", "top 10", "top 50", "regret", "above"],
     );
     for name in ranking.order() {
         let tau = ranking.tau[name];
@@ -89,8 +79,9 @@ fn table(ranking: &Ranking, caption: &str) -> String {
             Cell::text(above),
         ]);
     }
-    let note = "<span class=\"quiet\">From and to: the 95 % interval of tau. Regret: the best accuracy less that of the \
-                metric’s best cell. Above: baselines whose tau is lower with 95 % certainty.</span>";
+    let note = "<span class=\"quiet\">From and to: the 95 % interval of tau. Top 10: the \
+                share of the ten best cells among the metric’s ten best. Regret: the best accuracy less that of the metric’s best \
+                cell, in percent points. Above: baselines whose tau is lower with 95 % certainty.</span>";
     table.html() + &paragraph(note)
 }
 

@@ -20,11 +20,9 @@ pub(crate) fn section(run: &Run) -> Option<Section> {
     let score = metric(run).map_or_else(|| "score".to_owned(), |metric| format!("score ({metric})"));
     let mut html = String::new();
     if !run.search.generations.is_empty() {
-        html += &heading("Score over generations");
         html += &figure("generations", &over_generations(&run.search.generations, &score));
     }
     if let Some(chart) = cost(scored, run.winner.get(), &score) {
-        html += &heading("Cost and score");
         html += &figure("cost", &chart);
     }
     let pairs: Vec<Chart> = PAIRS.iter().filter_map(|pair| against(scored, pair)).collect();

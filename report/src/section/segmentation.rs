@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::html::{Cell, Section, Table, escaped, heading, paragraph};
+use crate::html::{Cell, Section, Table, data, escaped, facts, heading, paragraph};
 use crate::model::Run;
 use crate::model::files::{number, string};
 use crate::number::{grouped, percent};
@@ -25,23 +25,15 @@ pub(crate) fn section(run: &Run, canvas: &mut Canvas) -> Option<Section> {
     }
     let mut html = String::new();
     if let Some(result) = cityscapes.result.get() {
-        let mut table = Table::new("Segmentation", &["measure", "value"]);
-        for (key, name) in [
-            ("miou", "mean IoU"),
-            ("pixel_accuracy", "pixel accuracy"),
-            ("mean_accuracy", "mean accuracy of the classes"),
-        ] {
-            table.row(vec![Cell::text(name), Cell::maybe(cityscapes.number(key), |value| percent(value, 1))]);
-        }
-        for (key, name) in [
-            ("n_images", "images"),
-            ("n_pixels", "pixels that count"),
-            ("n_ignored", "pixels that are ignored"),
-        ] {
-            let cell = Cell::maybe(cityscapes.number(key), |value| grouped(value as u64));
-            table.row(vec![Cell::text(name), cell]);
-        }
-        html += &table.html();
+        let shares = CURVES.iter().filter_map(|(key, name)| {
+            Some((*name, cityscapes.number(key).map(|value| data(value, percent(value, 1)))?))
+        });
+        let counts =
+            [("n_images", "images"), ("n_pixels", "pixels that count"), ("n_ignored", "pixels ignored")];
+        let counts = counts.iter().filter_map(|(key, name)| {
+            Some((*name, cityscapes.number(key).map(|value| data(value, grouped(value as u64)))?))
+        });
+        html += &facts(&shares.chain(counts).collect::<Vec<_>>());
         html += &detection::speed(result);
         html += &classes(result);
     }
@@ -86,7 +78,7 @@ pub(super) fn pictures(run: &Run, canvas: &mut Canvas, files: &[String], title: 
         let Some(Embedded { uri, size: [width, height] }) = canvas.budget.take(small) else { continue };
         let name = file.rsplit('/').next().unwrap_or(file);
         items += &format!(
-            "<li><img src=\"{uri}\" width=\"{width}\" height=\"{height}\" loading=\"lazy\" alt=\"{}\"><span>{}</span></li>\n",
+            "<li><img src=\"{uri}\" width=\"{width}\" height=\"{height}\" alt=\"{}\"><span>{}</span></li>\n",
             escaped(&format!("{title}: {name}")),
             escaped(name)
         );

@@ -3,7 +3,7 @@
 use crate::html::{Section, code, data, escaped, paragraph};
 use crate::model::transferred::Transferred;
 use crate::model::{Kind, Run};
-use crate::number::{grouped, percent, significant};
+use crate::number::{grouped, of, percent, significant};
 
 pub(crate) fn section(run: &Run) -> Section {
     let mut sentences = Vec::new();
@@ -29,8 +29,8 @@ fn supernet(run: &Run) -> Option<String> {
     let ends = curves.column("loss");
     let (first, last) = (ends.first()?.1, ends.last()?.1);
     Some(format!(
-        "The supernet was trained for {} epochs; its mean training loss went from {} to {}.",
-        data(epochs, epochs),
+        "The supernet was trained for {}; its mean training loss went from {} to {}.",
+        data(epochs, of(epochs, "epoch")),
         data(first, significant(first, 3)),
         data(last, significant(last, 3))
     ))
@@ -43,9 +43,9 @@ fn searched(run: &Run) -> Option<String> {
     let partial = scored.iter().filter(|c| c.partial.is_some()).count();
     let metric = metric(run).map_or_else(String::new, |metric| format!(" by {}", code(&metric)));
     let mut text = format!(
-        "Evolution scored {} candidates in {} generations{metric}.",
-        data(n, grouped(n as u64)),
-        data(generations, generations)
+        "Evolution scored {} in {}{metric}.",
+        data(n, of(n, "candidate")),
+        data(generations, of(generations, "generation"))
     );
     if failed > 0 {
         text += &format!(" Scoring failed for {} of them.", data(failed, failed));
@@ -85,19 +85,20 @@ fn retrained(run: &Run) -> Option<String> {
     let top1 = retrained.top1()?;
     let result = retrained.result.get();
     let epochs = retrained.curves.get().map(|curves| curves.rows.len()).filter(|epochs| *epochs > 0);
-    let epochs = epochs.map_or_else(String::new, |epochs| format!(" for {} epochs", data(epochs, epochs)));
+    let epochs =
+        epochs.map_or_else(String::new, |epochs| format!(" for {}", data(epochs, of(epochs, "epoch"))));
     let size = result.and_then(|r| r.params).map_or_else(String::new, |params| {
         format!(", a network of {} parameters,", data(params, grouped(params)))
     });
     let whose = if run.kind == Kind::Search { "Trained from scratch" } else { "Trained" };
     let on =
-        result.and_then(|r| r.data.as_deref()).map_or_else(String::new, |d| format!(" of {}", escaped(d)));
+        result.and_then(|r| r.data.as_deref()).map_or_else(String::new, |d| format!(" on {}", escaped(d)));
     let chance = result.and_then(|r| r.chance).map_or_else(String::new, |chance| {
         format!(", where guessing gives {}", data(chance, percent(chance, 1)))
     });
     let end = if retrained.finished { "" } else { " so far" };
     Some(format!(
-        "{whose}{epochs}, the cell{size} names {} of the test images{on} right{end}{chance}.",
+        "{whose}{on}{epochs}, the cell{size} names {} of the test images right{end}{chance}.",
         data(top1, percent(top1, 1))
     ))
 }

@@ -46,7 +46,7 @@ pub(super) fn of(curves: &Curves, id: &str, whose: &str, period: &str, measures:
         }
     }
     if !measured.series.is_empty() {
-        measured.description = format!("Measured on images that are not trained on, after a {period}.");
+        measured.description = format!("Measured on images that are not trained on, after every {period}.");
         html += &figure(&format!("{id}-measures"), &measured);
     }
     let head: Vec<&str> = curves.columns.iter().map(String::as_str).collect();
