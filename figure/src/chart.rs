@@ -1,5 +1,7 @@
 //! Lines, points, bands and bars on two axes.
 
+mod draw;
+
 /// How values lie on an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scale {
@@ -37,6 +39,12 @@ impl Axis {
     /// An axis of names; the first stands at 0, the next at 1.
     pub fn named(label: impl Into<String>, names: Vec<String>) -> Self {
         Self { names, ..Self::linear(label) }
+    }
+
+    /// A value as the table says it: a name, or all digits.
+    fn text(&self, value: f64) -> String {
+        let name = if value >= 0.0 { self.names.get(value as usize) } else { None };
+        name.cloned().unwrap_or_else(|| value.to_string())
     }
 
     /// With these values at its ends.
@@ -139,21 +147,75 @@ impl Chart {
         self
     }
 
+    /// With what a person who does not see it should know.
+    #[must_use]
+    pub fn described(self, description: impl Into<String>) -> Self {
+        Self { description: description.into(), ..self }
+    }
+
     /// The picture as a file of its own, with its colours for light and dark ground.
     pub fn svg(&self) -> String {
-        format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\"><title>{}</title></svg>\n",
-            crate::svg::escaped(&self.title)
-        )
+        draw::drawing(self).document()
     }
 
-    /// The picture as a part of an HTML page that holds [`crate::svg::STYLE`] once; ids begin with `id`.
-    pub fn inline(&self, _id: &str) -> String {
-        self.svg()
+    /// The picture as a part of an HTML page that holds [`STYLE`](crate::svg::STYLE) once; ids begin with `id`.
+    pub fn inline(&self, id: &str) -> String {
+        draw::drawing(self).inline(id)
     }
 
-    /// The head and the rows of the table behind the picture, all digits kept.
+    /// The head and the rows of the table behind the picture, all digits kept: the series' name if there are several, the
+    /// points' names if they have any, both values, and the spread if there is one.
     pub fn table(&self) -> (Vec<String>, Vec<Vec<String>>) {
-        (Vec::new(), Vec::new())
+        let points = || self.series.iter().flat_map(|series| &series.points);
+        let several = self.series.len() > 1;
+        let named = points().any(|point| point.name.is_some());
+        let spread = points().any(|point| point.between.is_some());
+        let mut head = Vec::new();
+        head.extend(several.then(|| "series".to_owned()));
+        head.extend(named.then(|| "name".to_owned()));
+        head.extend([self.x.label.clone(), self.y.label.clone()]);
+        if spread {
+            head.extend(["from".to_owned(), "to".to_owned()]);
+        }
+        let row = |series: &Series, point: &Point| {
+            let mut row = Vec::with_capacity(head.len());
+            row.extend(several.then(|| series.name.clone()));
+            row.extend(named.then(|| point.name.clone().unwrap_or_default()));
+            row.extend([self.x.text(point.x), self.y.text(point.y)]);
+            if spread {
+                let ends = point.between.map(|ends| ends.map(|end| end.to_string()));
+                row.extend(ends.unwrap_or_default());
+            }
+            row
+        };
+        let rows =
+            self.series.iter().flat_map(|series| series.points.iter().map(move |point| (series, point)));
+        let rows = rows.map(|(series, point)| row(series, point)).collect();
+        (head, rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_holds_every_digit() {
+        let chart = Chart::new("t", Axis::linear("x"), Axis::linear("y (%)")).with(Series::new(
+            "a",
+            Mark::Line,
+            vec![Point::at(1.0, 0.1 + 0.2)],
+        ));
+        assert_eq!(
+            chart.table(),
+            (vec!["x".into(), "y (%)".into()], vec![vec!["1".into(), "0.30000000000000004".into()]])
+        );
+        let names = vec!["one".to_owned(), "two".to_owned()];
+        let bars = Series::new("b", Mark::Bars, vec![Point::at(1.0, f64::NAN).between(0.5, 1.5).named("n")]);
+        let chart = Chart { x: Axis::named("x", names), ..chart.with(bars) };
+        let (head, rows) = chart.table();
+        assert_eq!(head, ["series", "name", "x", "y (%)", "from", "to"]);
+        assert_eq!(rows[0], ["a", "", "two", "0.30000000000000004", "", ""]);
+        assert_eq!(rows[1], ["b", "n", "two", "NaN", "0.5", "1.5"]);
     }
 }

@@ -35,6 +35,21 @@ impl Cost {
         cost.report
     }
 
+    /// What was counted so far.
+    pub(crate) fn report(&self) -> CostReport {
+        self.report
+    }
+
+    /// Enters a scope; the returned mark leaves it again.
+    pub(crate) fn enter(&mut self, name: &str) -> usize {
+        self.scope.enter(name)
+    }
+
+    /// Goes back to where `mark` was taken.
+    pub(crate) fn leave(&mut self, mark: usize) {
+        self.scope.leave(mark);
+    }
+
     /// Counts the parameters of a layer that was not met before.
     fn parameters(&mut self, name: &str, n: u64) {
         if self.seen.insert(self.scope.join(name)) {

@@ -80,6 +80,11 @@ impl EvalNet {
         }
     }
 
+    /// Whether each cell is a reduction cell.
+    pub fn reductions(&self) -> Vec<bool> {
+        self.shapes().iter().map(|shape| shape.reduction).collect()
+    }
+
     fn cell(&self, reduction: bool) -> &Cell {
         if reduction { &self.genotype.reduce } else { &self.genotype.normal }
     }

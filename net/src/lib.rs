@@ -5,6 +5,7 @@
 //! ([`Layout`]), with [`Cost`] the operations, with [`Tensors`] the numbers (burn), and with the
 //! exporter's interpreter the ONNX graph. Parameters live on the host in [`Weights`].
 
+mod blocks;
 mod checkpoint;
 mod cost;
 mod deeplab;
@@ -32,6 +33,7 @@ mod torch;
 mod trainer;
 mod weights;
 
+pub use blocks::{Block, BlockGraph};
 pub use burn::tensor::Device;
 pub use checkpoint::{WeightsFile, atomic_write, read_weights, write_weights};
 pub use cost::{Cost, CostReport};
