@@ -239,7 +239,7 @@ fn charts(page: &str, journal: &[Value], scored: &[(u64, f64, f64, f64)]) {
     };
     let has = |rows: &[Vec<f64>], a: f64, b: f64| rows.iter().any(|row| row.contains(&a) && row.contains(&b));
     let cost = numbers("Values of: Cost against score");
-    let parts = numbers("Values of: Angle and Flatness");
+    let parts = numbers("Values of: Angle and flatness");
     for line in journal {
         let flops = line["cost"]["paper_flops"].as_f64().unwrap() / 1e6;
         let score = line["score"].as_f64().unwrap();

@@ -1,9 +1,13 @@
 //! Drawings of cells inside a page.
 
-use genas_figure::svg::escaped;
+use genas_figure::{AnyCell, NamedCell, cells_inline};
 use genas_space::Genotype;
 
-/// Both cells; ids in the drawing begin with `id`.
-pub(crate) fn genotype(genotype: &Genotype, _id: &str) -> String {
-    format!("<p>{}</p>", escaped(&genotype.to_string()))
+use crate::html::picture;
+
+/// Both cells under a name; ids in the drawing begin with `id`.
+pub(crate) fn genotype(genotype: &Genotype, name: &str, id: &str) -> String {
+    let cell = NamedCell { name: name.to_owned(), cell: AnyCell::Darts(genotype.clone()) };
+    let picture = picture(&format!("Cells of {name}"), &cells_inline(&[cell], id));
+    format!("<figure class=\"cells\">\n{picture}</figure>\n")
 }

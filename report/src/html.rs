@@ -175,6 +175,14 @@ impl Table {
     }
 }
 
+/// A picture that keeps a size at which its letters can be read; on a phone it is wider than the page and scrolls.
+pub fn picture(label: &str, svg: &str) -> String {
+    format!(
+        "<div class=\"picture scroll\" role=\"group\" aria-label=\"{}\" tabindex=\"0\">\n{svg}\n</div>\n",
+        escaped(label)
+    )
+}
+
 /// A chart, what it shows in words, and the table behind it. Its heading is for those who go from heading to heading; the
 /// picture has its own.
 pub fn figure(id: &str, chart: &Chart) -> String {
@@ -195,10 +203,10 @@ pub fn figure(id: &str, chart: &Chart) -> String {
         format!("<figcaption>{}</figcaption>\n", escaped(&chart.description))
     };
     let behind = details(&format!("Table: {}", chart.title), &table.html());
-    let title = escaped(&chart.title);
     format!(
-        "<h3 class=\"unseen\">{title}</h3>\n<figure id=\"{id}\">\n{}\n{caption}{behind}</figure>\n",
-        chart.inline(id)
+        "<h3 class=\"unseen\">{}</h3>\n<figure id=\"{id}\">\n{}{caption}{behind}</figure>\n",
+        escaped(&chart.title),
+        picture(&format!("Chart: {}", chart.title), &chart.inline(id))
     )
 }
 

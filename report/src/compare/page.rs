@@ -36,10 +36,9 @@ fn tables(comparison: &Comparison) -> Section {
     let mut html = paragraph(
         "Figures are <em>measured</em> in a run’s folder, <em>counted</em> by genas without a training, or \
          <em>published</em> in the GeNAS paper. Published accuracies are of single trainings on ImageNet; those that were \
-         measured on other data are not to be compared with them.",
+         measured on other data are not to be compared with them. Nobody published the cells of rows with <em>no cell</em>.",
     );
     for table in comparison.tables() {
-        html += &heading(table.title);
         html += &as_html(&table);
     }
     Section::new("tables", "Tables", html)
@@ -47,6 +46,7 @@ fn tables(comparison: &Comparison) -> Section {
 
 fn as_html(plain: &Plain) -> String {
     let mut table = Table::new(plain.title, &plain.head());
+    let mut published = false;
     for row in &plain.rows {
         let cells = plain.columns.iter().map(|(name, of)| match of(row) {
             None => Cell::none(),
@@ -56,6 +56,9 @@ fn as_html(plain: &Plain) -> String {
             }
             Some((None, text)) => Cell::text(text),
         });
+        if row.origin == Origin::Published && !std::mem::replace(&mut published, true) {
+            table.group("Published in the GeNAS paper, of single trainings on ImageNet");
+        }
         table.row(cells.collect());
     }
     table.html()
@@ -63,8 +66,8 @@ fn as_html(plain: &Plain) -> String {
 
 fn charts(comparison: &Comparison) -> Option<Section> {
     let mut html = String::new();
-    if let Some(chart) = accuracy(comparison) {
-        html += &figure("accuracy", &chart);
+    for (n, chart) in accuracy(comparison).iter().enumerate() {
+        html += &figure(&format!("accuracy-{n}"), chart);
     }
     let searches = searches(&comparison.runs);
     for (n, chart) in searches.iter().enumerate() {
@@ -90,33 +93,32 @@ fn charts(comparison: &Comparison) -> Option<Section> {
     (!html.is_empty()).then(|| Section::new("charts", "Charts", html))
 }
 
-/// Accuracy against cost, what is published in another shape.
-fn accuracy(comparison: &Comparison) -> Option<Chart> {
-    let points = |wanted: &dyn Fn(&Row) -> bool| -> Vec<Point> {
-        let rows = comparison.rows.iter().filter(|row| wanted(row));
-        rows.filter_map(|row| Some(Point::at(row.flops? / 1e9, 100.0 * row.top1?).named(&row.name))).collect()
-    };
-    let mut measured: BTreeMap<String, Vec<Point>> = BTreeMap::new();
-    for row in comparison.rows.iter().filter(|row| row.origin == Origin::Measured) {
-        if let (Some(flops), Some(top1)) = (row.flops, row.top1) {
-            let on = row.tested_on.clone().unwrap_or_else(|| "unnamed data".to_owned());
-            measured.entry(on).or_default().push(Point::at(flops / 1e9, 100.0 * top1).named(&row.name));
+/// Accuracy against cost, for each set that was tested on; published rows, in another shape, where that is ImageNet.
+fn accuracy(comparison: &Comparison) -> Vec<Chart> {
+    let mut by_set: BTreeMap<&str, [Vec<Point>; 2]> = BTreeMap::new();
+    for row in &comparison.rows {
+        let (Some(flops), Some(top1), Some(set)) = (row.flops, row.top1, &row.tested_on) else { continue };
+        let set = if set.eq_ignore_ascii_case("imagenet") { "ImageNet" } else { set };
+        let published = usize::from(row.origin == Origin::Published);
+        by_set.entry(set).or_default()[published].push(Point::at(flops / 1e9, 100.0 * top1).named(&row.name));
+    }
+    let worth_it = by_set
+        .into_iter()
+        .filter(|(_, [measured, published])| !measured.is_empty() && measured.len() + published.len() > 1);
+    let chart = |(set, [measured, published]): (&str, [Vec<Point>; 2])| {
+        let mut chart = Chart::new(
+            format!("Accuracy on {set} against cost"),
+            Axis::linear("FLOPs (G)"),
+            Axis::linear("top-1 (%)"),
+        )
+        .with(Series::new("measured", Mark::Points, measured));
+        if !published.is_empty() {
+            chart = chart.with(Series::new("published", Mark::Rings, published));
+            chart.description = "Published points are of single trainings.".to_owned();
         }
-    }
-    let published = points(&|row| row.origin == Origin::Published);
-    if measured.is_empty() {
-        return None;
-    }
-    let mut chart = Chart::new("Accuracy against cost", Axis::linear("FLOPs (G)"), Axis::linear("top-1 (%)"));
-    for (on, points) in measured {
-        chart = chart.with(Series::new(format!("measured on {on}"), Mark::Points, points));
-    }
-    if !published.is_empty() {
-        chart = chart.with(Series::new("published, on ImageNet", Mark::Rings, published));
-    }
-    chart.description =
-        "Filled: measured in a run. Rings: published, of single trainings on ImageNet.".to_owned();
-    Some(chart)
+        chart
+    };
+    worth_it.map(chart).collect()
 }
 
 /// The best score so far, in a chart for each metric: scores of different metrics are not on one scale.
@@ -145,10 +147,7 @@ fn cells(comparison: &Comparison) -> Option<Section> {
     for (n, row) in comparison.rows.iter().filter(|row| row.origin != Origin::Published).enumerate() {
         let Some(genotype) = &row.genotype else { continue };
         html += &heading(&row.name);
-        html += &format!(
-            "<figure class=\"cells\">\n{}\n</figure>\n",
-            crate::drawing::genotype(genotype, &format!("cell-{n}"))
-        );
+        html += &crate::drawing::genotype(genotype, &row.name, &format!("cell-{n}"));
         html += &verbatim(&format!("Genotype of {}", row.name), &genotype.to_string().replace("; ", "\n"));
     }
     (!html.is_empty()).then(|| Section::new("cells", "Cells", html))

@@ -39,7 +39,7 @@ pub fn rows() -> Vec<Row> {
     }
     for unpublished in genas_space::unpublished() {
         let Some(paper) = unpublished.paper else { continue };
-        rows.push(published(&format!("{} (cell not published)", unpublished.name), &paper));
+        rows.push(published(&format!("{} (no cell)", unpublished.name), &paper));
     }
     let order =
         |row: &Row| ["CIFAR-10", "CIFAR-100"].iter().position(|set| row.search_set.as_deref() == Some(*set));

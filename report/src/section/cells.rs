@@ -29,8 +29,8 @@ pub(crate) fn section(run: &Run) -> Option<Section> {
         ];
         pairs.extend(known.into_iter().filter_map(|(name, html)| Some((name, html?))));
     }
-    let drawing = crate::drawing::genotype(&genotype, "winner");
+    let drawing = crate::drawing::genotype(&genotype, &run.name, "winner");
     let text = verbatim("Genotype", &genotype.to_string().replace("; ", "\n"));
-    let html = format!("<figure class=\"cells\">\n{drawing}\n</figure>\n{}{text}", facts(&pairs));
+    let html = drawing + &facts(&pairs) + &text;
     Some(Section::new("cells", "Cells", html))
 }

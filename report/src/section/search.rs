@@ -2,7 +2,7 @@
 
 use genas_figure::{Axis, Chart, Mark, Point, Series};
 
-use crate::html::{Cell, Section, Table, figure, heading, paragraph};
+use crate::html::{Cell, Section, Table, escaped, figure, heading, paragraph};
 use crate::model::Run;
 use crate::model::search::{ACCURACY, ANGLE, FLATNESS, Generation, LOSS, Scored, Winner};
 use crate::number::{significant, tau};
@@ -155,9 +155,12 @@ fn against(scored: &[Scored], [x, y]: &[PartOf; 2]) -> Option<Chart> {
     let n = known.len();
     let points = thinned(known.into_iter().map(|(x, y, c)| Point::at(x, y).named(named(c))).collect());
     let shown = points.len();
-    let mut chart =
-        Chart::new(format!("{} and {}", short(x), short(y)), Axis::linear(x.1), Axis::linear(y.1))
-            .with(Series::new("candidates", Mark::Points, points));
+    let mut chart = Chart::new(
+        format!("{} and {}", short(x), short(y).to_lowercase()),
+        Axis::linear(x.1),
+        Axis::linear(y.1),
+    )
+    .with(Series::new("candidates", Mark::Points, points));
     chart.description =
         format!("Two measurements of the same {n} candidates.{correlation}{}", drawn(shown, n));
     Some(chart)
@@ -195,7 +198,7 @@ fn best(top: &[Winner], scored: &[Scored]) -> String {
                 None => Cell::text("all"),
             });
         }
-        row.push(Cell::text(winner.genotype.to_string()));
+        row.push(Cell::html(escaped(&winner.genotype.to_string()).replace("; ", "<br>")));
         table.row(row);
     }
     paragraph("FLOPs and parameters are those of the path through the supernet.") + &table.html()

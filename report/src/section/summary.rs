@@ -71,7 +71,7 @@ fn found(run: &Run) -> Option<String> {
     let scored = run.search.candidates.get();
     let source = scored.and_then(|all| all.iter().find(|c| c.genotype.as_ref() == Some(&winner.genotype)));
     let from = source.map_or_else(String::new, |candidate| {
-        format!(", number {} of generation {}", candidate.index, candidate.generation + 1)
+        format!(", number {} of generation {},", candidate.index, candidate.generation + 1)
     });
     let median = run.search.generations.first().map_or_else(String::new, |first| {
         let median = first.quartiles[1];
