@@ -380,7 +380,7 @@ fn a_damaged_run_has_a_report_that_says_so() {
         "landscape/curves.svg",
     ] {
         assert!(faults.iter().any(|fault| fault == file), "{file} is not among {faults:?}");
-        assert!(page.contains(&format!("<li><code>{file}</code>")), "{file}");
+        assert!(page.contains(&format!("<li><code>{file}</code>:")), "{file}");
     }
     assert!(named("missing").contains(&"genotype.json".to_owned()), "{result}");
     assert!(page.contains("<code>genotype.json</code>"));

@@ -21,6 +21,12 @@ pub fn code(text: &str) -> String {
     format!("<code>{}</code>", escaped(text))
 }
 
+/// Text in which commands and names stand between backquotes.
+pub fn marked(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    parts.map(|(n, part)| if n % 2 == 1 { code(part) } else { escaped(part) }).collect()
+}
+
 /// A paragraph of HTML.
 pub fn paragraph(html: &str) -> String {
     format!("<p>{html}</p>\n")
@@ -228,8 +234,23 @@ impl Section {
     }
 }
 
+/// How wide a page is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// For text and small tables.
+    Text,
+    /// For tables of many columns.
+    Tables,
+}
+
 /// A whole page: `lead` stands between the title and the contents, and `values` is what its numbers were made from.
-pub fn document(title: &str, lead: &str, sections: &[Section], values: &serde_json::Value) -> String {
+pub fn document(
+    title: &str,
+    lead: &str,
+    sections: &[Section],
+    values: &serde_json::Value,
+    width: Width,
+) -> String {
     let title = escaped(title);
     let links =
         sections.iter().map(|s| format!("<li><a href=\"#{}\">{}</a></li>\n", s.id, escaped(&s.title)));
@@ -250,7 +271,7 @@ pub fn document(title: &str, lead: &str, sections: &[Section], values: &serde_js
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"generator\" content=\"genas {version}\">\n\
          <link rel=\"icon\" href=\"data:,\">\n<title>{title}</title>\n\
-         <style>\n{figures}\n{STYLE}</style>\n</head>\n<body>\n\
+         <style>\n{figures}\n{STYLE}</style>\n</head>\n<body{class}>\n\
          <a class=\"skip\" href=\"#content\">Skip to the content</a>\n\
          <header>\n<h1>{title}</h1>\n{lead}</header>\n\
          <nav aria-label=\"Contents\">\n<ul>\n{links}</ul>\n</nav>\n\
@@ -258,6 +279,7 @@ pub fn document(title: &str, lead: &str, sections: &[Section], values: &serde_js
          <footer><p>Made by genas {version}. This file is complete: it loads nothing.</p></footer>\n\
          <script type=\"application/json\" id=\"genas-report\">{values}</script>\n\
          <script>\n{SCRIPT}</script>\n</body>\n</html>\n",
+        class = if width == Width::Tables { " class=\"tables\"" } else { "" },
         version = env!("CARGO_PKG_VERSION"),
         figures = genas_figure::svg::STYLE,
     )
@@ -279,7 +301,8 @@ mod tests {
             "{html}"
         );
         let section = Section::new("s", "S & T", verbatim("text", "a\n<b>"));
-        let page = document("</title>", "", &[section], &serde_json::json!({ "x": "</script>" }));
+        let page =
+            document("</title>", "", &[section], &serde_json::json!({ "x": "</script>" }), Width::Text);
         assert!(page.contains("a\n&lt;b&gt;") && page.contains("S &amp; T"));
         assert!(
             page.contains("{\"x\":\"\\u003c/script>\"}") && page.contains("<title>&lt;/title&gt;</title>")

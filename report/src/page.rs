@@ -1,6 +1,6 @@
 //! The report of a run: its sections, in the order in which a reader asks.
 
-use crate::html::{Section, code, document, escaped};
+use crate::html::{Section, Width, code, document, marked};
 use crate::model::{Fault, Kind, Run};
 use crate::pictures::Budget;
 use crate::section;
@@ -61,7 +61,7 @@ pub fn page(run: &Run) -> Page {
         object.insert("faults".to_owned(), serde_json::json!(faults));
         object.insert("genas".to_owned(), env!("CARGO_PKG_VERSION").into());
     }
-    Page { html: document(&run.name, &lead, &sections, &values), faults }
+    Page { html: document(&run.name, &lead, &sections, &values, Width::Text), faults }
 }
 
 fn lead(run: &Run) -> &'static str {
@@ -79,7 +79,7 @@ fn notes(run: &Run, faults: &[Fault]) -> String {
             return String::new();
         }
         let items =
-            items.iter().map(|(file, reason)| format!("<li>{} {}</li>\n", code(file), escaped(reason)));
+            items.iter().map(|(file, reason)| format!("<li>{}: {}</li>\n", code(file), marked(reason)));
         format!(
             "<div class=\"note\">\n<h2 id=\"{id}\">{title}</h2>\n<ul>\n{}</ul>\n</div>\n",
             items.collect::<String>()

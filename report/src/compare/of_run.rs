@@ -1,6 +1,7 @@
 //! A run as a row.
 
 use super::{Origin, Row};
+use crate::model::commands::verb;
 use crate::model::evaluations::Evaluated;
 use crate::model::exports::About;
 use crate::model::{Kind, Run};
@@ -67,8 +68,8 @@ fn searched_on(run: &Run) -> Option<String> {
     let commands = run.commands.get().map_or(&[][..], Vec::as_slice);
     let given = commands.iter().find_map(|command| {
         let words = &command.began.command;
-        let verb = words.iter().any(|word| ["search", "supernet", "quickstart"].contains(&word.as_str()));
-        let at = words.iter().position(|word| word == "--data").filter(|_| verb)?;
+        verb(words).filter(|verb| ["search", "supernet"].contains(verb))?;
+        let at = words.iter().position(|word| word == "--data")?;
         words.get(at + 1).cloned()
     });
     let last = |path: String| path.trim_end_matches('/').rsplit('/').next().map(str::to_owned);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use genas_figure::{Axis, Chart, Mark, Point, Series};
 
-use super::{Comparison, Origin, Plain, Row};
-use crate::html::{Cell, Section, Table, document, figure, heading, paragraph, verbatim};
+use super::{Comparison, Origin, Plain};
+use crate::html::{Cell, Section, Table, Width, document, figure, heading, paragraph, verbatim};
 use crate::model::Run;
 use crate::section::summary;
 
@@ -29,6 +29,7 @@ pub fn page(comparison: &Comparison) -> String {
         "<p>Runs and cells side by side, by genas.</p>\n",
         &sections,
         &values,
+        Width::Tables,
     )
 }
 

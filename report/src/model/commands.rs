@@ -8,6 +8,10 @@ use super::files::Reader;
 /// The file, in the run's folder.
 pub const FILE: &str = "commands.jsonl";
 
+/// Verbs that work in a run's folder.
+const VERBS: [&str; 8] =
+    ["quickstart", "supernet", "search", "retrain", "export", "evaluate", "rank", "transfer"];
+
 /// A line of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -78,6 +82,12 @@ impl Command {
     }
 }
 
+/// The verb among arguments, which flags may precede.
+pub fn verb(words: &[String]) -> Option<&str> {
+    let known = |word: &&str| VERBS.contains(word);
+    words.iter().map(String::as_str).find(known)
+}
+
 /// A word as a POSIX shell takes it.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
@@ -134,5 +144,7 @@ mod tests {
         assert_eq!(commands[1].typed(), "genas search ''");
         assert_eq!(quoted("metric.name=angle+flatness"), "metric.name=angle+flatness");
         assert_eq!(quoted("a b"), "'a b'");
+        let words = ["--threads", "1", "rank", "--out", "search"].map(str::to_owned);
+        assert_eq!((verb(&words), verb(&[])), (Some("rank"), None));
     }
 }

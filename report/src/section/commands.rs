@@ -1,7 +1,7 @@
 //! How to do it again.
 
 use crate::html::{Cell, Section, Table, code, paragraph, verbatim};
-use crate::model::commands::{Command, Outcome};
+use crate::model::commands::{Command, Outcome, verb};
 use crate::model::{Kind, Run};
 use crate::time::{duration, moment};
 
@@ -33,7 +33,7 @@ pub(crate) fn section(run: &Run) -> Option<Section> {
     for command in commands {
         let seconds = command.seconds;
         table.row(vec![
-            Cell::html(code(command.began.command.first().map_or("?", String::as_str))),
+            Cell::html(code(verb(&command.began.command).unwrap_or("?"))),
             Cell::text(moment(command.began.began)),
             seconds.map_or_else(Cell::none, |seconds| Cell::text(duration(seconds))),
             Cell::maybe(seconds, |seconds| format!("{seconds:.1}")),
