@@ -69,18 +69,21 @@ impl Ctx {
         }
     }
 
-    /// Writes down, in the folder of a run that is this verb's by now, that it works there.
-    pub fn works_in(&self, run: &Path) -> Result<()> {
-        let threads = rayon::current_num_threads();
-        let record = Record::begin(run, threads, self.clock)?;
-        *self.record.lock().unwrap_or_else(|e| e.into_inner()) = Some(record);
-        Ok(())
+    /// Writes down, in the folder of a run that is this verb's by now, that it works there. The verb does not depend on it:
+    /// a run in a folder that cannot be written to can still be exported.
+    pub fn works_in(&self, run: &Path) {
+        match Record::begin(run, rayon::current_num_threads(), self.clock) {
+            Ok(record) => *self.record.lock().unwrap_or_else(|e| e.into_inner()) = Some(record),
+            Err(error) => self.observer.message(&format!("not written down: {error:#}")),
+        }
     }
 
     /// Writes down how the verb ended, if it worked in a run's folder.
-    pub fn ended(&self, outcome: Outcome) -> Result<()> {
+    pub fn ended(&self, outcome: Outcome) {
         let record = self.record.lock().unwrap_or_else(|e| e.into_inner()).take();
-        record.map_or(Ok(()), |record| record.end(outcome))
+        if let Some(Err(error)) = record.map(|record| record.end(outcome)) {
+            self.observer.message(&format!("not written down: {error:#}"));
+        }
     }
 
     /// A line for those who asked for more.

@@ -64,7 +64,7 @@ pub fn run(ctx: &Ctx, args: &EvaluateArgs) -> Result<()> {
         planned.push((model, classifier, plans));
     }
     if let Some(run) = &args.out {
-        ctx.works_in(run)?;
+        ctx.works_in(run);
     }
     let mut rows = Vec::new();
     let several = args.models.len() * sets.len() > 1;

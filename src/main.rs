@@ -94,14 +94,12 @@ fn run() -> anyhow::Result<ExitCode> {
         Verb::Report(args) => report::run(&ctx, args),
         Verb::Compare(args) => compare::run(&ctx, args),
     };
-    let written = ctx.ended(match &result {
+    ctx.ended(match &result {
         Ok(()) => Outcome::Done,
         Err(error) if is_interruption(error) => Outcome::Interrupted,
         Err(_) => Outcome::Failed,
     });
-    // What went wrong first is what the user should know.
-    result.and(written)?;
-    Ok(ExitCode::SUCCESS)
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Whether a verb looks whether it should stop, and saves what there is.

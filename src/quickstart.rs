@@ -34,7 +34,7 @@ pub fn run(ctx: &Ctx, args: &QuickstartArgs) -> Result<()> {
     let paths = write_shapes(&data, Scale::Small, seed, &ctx.observer.counter("shapes"))?;
     let cifar: &Path = &paths.cifar10;
     let run = RunDir::open(&args.out.join("run"), &config)?;
-    ctx.works_in(run.root())?;
+    ctx.works_in(run.root());
     let halves = read_halves(&config, cifar)?;
     train(&run, &config, &halves, &devices, args.resume, &ctx.observer)?;
     let searched = Instant::now();
@@ -65,8 +65,8 @@ pub fn run(ctx: &Ctx, args: &QuickstartArgs) -> Result<()> {
     let (top1, chance) = (evaluation.top1().unwrap_or_default(), 1.0 / trained.net.classes as f64);
     evaluate::Row { model: &onnx, set: options.set, data: cifar, evaluation }.keep(run.root())?;
     // So that the report knows how it ended and how long it took.
-    ctx.ended(Outcome::Done)?;
-    let page = report::write(run.root(), None)?;
+    ctx.ended(Outcome::Done);
+    let (page, _, _) = report::write(run.root(), None)?;
     let seconds = clock.elapsed().as_secs_f64();
     let result = json!({
         "run": run.root(),

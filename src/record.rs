@@ -3,7 +3,7 @@
 //! A line when a verb begins to write to the run, and another when it ends. A process that is killed leaves the first.
 
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -45,11 +45,35 @@ impl Record {
     }
 }
 
-/// Appends a value as a line of JSON, in one write: of processes that write at the same time, each has its own line.
+/// Appends a value as a line of JSON, in one write: of processes that write at the same time, each has its own line. A line
+/// that was cut off before it is left alone.
 pub fn append(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut line = serde_json::to_string(value)?;
     line.push('\n');
     let cannot = || format!("{}: cannot write", path.display());
-    let mut file = OpenOptions::new().create(true).append(true).open(path).with_context(cannot)?;
+    let mut file = OpenOptions::new().create(true).read(true).append(true).open(path).with_context(cannot)?;
+    if file.seek(SeekFrom::End(-1)).is_ok() {
+        let mut last = [0];
+        file.read_exact(&mut last).with_context(cannot)?;
+        if last != *b"\n" {
+            line.insert(0, '\n');
+        }
+    }
     file.write_all(line.as_bytes()).with_context(cannot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_cut_off_spoils_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.jsonl");
+        append(&path, &1).unwrap();
+        append(&path, &2).unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"cut").unwrap();
+        append(&path, &3).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n2\n{\"cut\n3\n");
+    }
 }

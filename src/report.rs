@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use genas_net::atomic_write;
-use genas_report::{Run, page};
+use genas_report::{Page, Run, page};
 use genas_search::Observer;
 use serde_json::json;
 
@@ -16,10 +16,7 @@ use crate::output::{fields, grouped};
 const FILE: &str = "report.html";
 
 pub fn run(ctx: &Ctx, args: &ReportArgs) -> Result<()> {
-    let run = Run::read(&args.run)?;
-    let page = page(&run);
-    let path = args.out.clone().unwrap_or_else(|| args.run.join(FILE));
-    atomic_write(&path, page.html.as_bytes())?;
+    let (path, run, page) = write(&args.run, args.out.as_deref())?;
     for fault in &page.faults {
         ctx.observer.message(&format!("{}: {}", args.run.join(&fault.file).display(), fault.reason));
     }
@@ -45,8 +42,10 @@ pub fn run(ctx: &Ctx, args: &ReportArgs) -> Result<()> {
 }
 
 /// Writes the report of a run, into its folder if `out` names no file.
-pub fn write(run: &Path, out: Option<&Path>) -> Result<PathBuf> {
-    let path = out.map_or_else(|| run.join(FILE), Path::to_owned);
-    atomic_write(&path, page(&Run::read(run)?).html.as_bytes())?;
-    Ok(path)
+pub fn write(folder: &Path, out: Option<&Path>) -> Result<(PathBuf, Run, Page)> {
+    let run = Run::read(folder)?;
+    let page = page(&run);
+    let path = out.map_or_else(|| folder.join(FILE), Path::to_owned);
+    atomic_write(&path, page.html.as_bytes())?;
+    Ok((path, run, page))
 }

@@ -5,11 +5,14 @@ pub fn significant(value: f64, digits: usize) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
     }
-    let magnitude = value.abs().log10().floor();
-    if !(-4.0..7.0).contains(&magnitude) {
-        return format!("{value:.*e}", digits.saturating_sub(1));
+    // Rounded first: 999.8 in three digits has the magnitude of 1000.
+    let scientific = format!("{value:.*e}", digits.saturating_sub(1));
+    let magnitude =
+        scientific.rsplit('e').next().and_then(|exponent| exponent.parse::<i32>().ok()).unwrap_or(0);
+    if !(-4..7).contains(&magnitude) {
+        return scientific;
     }
-    let decimals = (digits as f64 - 1.0 - magnitude).max(0.0) as usize;
+    let decimals = (digits as i32 - 1 - magnitude).max(0) as usize;
     format!("{value:.decimals$}")
 }
 
@@ -68,7 +71,7 @@ pub fn tau(pairs: &[(f64, f64)]) -> Option<f64> {
             y += t * t;
         }
     }
-    (x > 0 && y > 0).then(|| sum as f64 / ((x as f64).sqrt() * (y as f64).sqrt()))
+    (x > 0 && y > 0).then(|| sum as f64 / (x as f64 * y as f64).sqrt())
 }
 
 #[cfg(test)]
@@ -83,6 +86,7 @@ mod tests {
             (123456.0, 3, "123456"),
             (1.2345e-7, 3, "1.23e-7"),
             (-0.5, 2, "-0.50"),
+            (99.96, 3, "100"),
             (0.0, 3, "0"),
             (f64::NAN, 3, "NaN"),
         ] {

@@ -52,7 +52,7 @@ impl Settings {
         u64::try_from(self.get(name)?.as_integer()?).ok()
     }
 
-    /// All settings: groups with names and values, those outside of a group first.
+    /// All settings: groups with names and values, by their names, those outside of a group first.
     pub fn groups(&self) -> Vec<(String, Vec<(String, String)>)> {
         let plain = |table: &Table| -> Vec<(String, String)> {
             let entries = table.iter().filter(|(_, value)| !value.is_table());
@@ -100,8 +100,8 @@ mod tests {
         assert_eq!((settings.count("metric.name"), settings.get("metric.nmae")), (None, None));
         let groups = settings.groups();
         let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["", "metric", "a.b"]);
-        assert_eq!(groups[1].1[1].1, "[0.001, 0.003]");
+        assert_eq!(names, ["", "a.b", "metric"]);
+        assert_eq!(groups[2].1[1].1, "[0.001, 0.003]");
         assert!(matches!(Settings::read(&files, "bad.toml"), Part::Damaged(_)));
         assert!(files.faults()[0].reason.contains("no TOML"));
     }

@@ -9,9 +9,9 @@ use crate::model::ranking::{Evolutions, Ranking, Scores};
 use crate::number::{grouped, percent};
 
 /// Cells in a picture, at most.
-const POINTS: usize = 1000;
+const POINTS: usize = 500;
 /// Pictures that are open, and pictures in all.
-const PICTURES: [usize; 2] = [3, 12];
+const PICTURES: [usize; 2] = [3, 8];
 
 pub(crate) fn section(run: &Run) -> Option<Section> {
     let mut html = String::new();

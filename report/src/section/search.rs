@@ -9,7 +9,7 @@ use crate::number::{significant, tau};
 use crate::section::summary::metric;
 
 /// More points than this in a chart are not told apart, and make the page heavy.
-const POINTS: usize = 1500;
+const POINTS: usize = 1000;
 
 pub(crate) fn section(run: &Run) -> Option<Section> {
     let scored = run.search.candidates.get().map_or(&[][..], Vec::as_slice);
@@ -255,6 +255,6 @@ mod tests {
     fn large_searches_are_thinned() {
         let points = thinned((0..4000).collect());
         assert!(points.len() <= POINTS && points.len() > POINTS / 2, "{}", points.len());
-        assert_eq!(drawn(points.len(), 4000), " 1334 of 4000 are drawn, evenly chosen.");
+        assert_eq!(drawn(points.len(), 4000), " 1000 of 4000 are drawn, evenly chosen.");
     }
 }
