@@ -3,6 +3,7 @@
 mod draw;
 mod landscape;
 mod rank;
+mod report;
 mod transfer;
 
 use std::num::NonZeroUsize;
@@ -19,6 +20,7 @@ use genas_transfer::EvalSet;
 pub use self::draw::{DrawArgs, DrawNetwork};
 pub use self::landscape::{LandscapeArgs, NoiseScaleArg, SourceArg};
 pub use self::rank::RankArgs;
+pub use self::report::{CompareArgs, PublishedArg, ReportArgs};
 pub use self::transfer::{CityscapesArgs, CocoArgs, FineTuneArgs, TransferAction, TransferArgs};
 use crate::values::{colours, count, even_width, flops, positive_colours, seconds};
 
@@ -40,7 +42,8 @@ A search, its result trained from scratch, and the model for deployment:
   genas search  --config darts-cifar10 --data cifar-10-batches-bin --out runs/a
   genas retrain --config darts-cifar10 --data cifar-10-batches-bin --out runs/a --network cifar
   genas export  --run runs/a --onnx a.onnx
-  genas evaluate a.onnx --set cifar10 --data cifar-10-batches-bin
+  genas evaluate a.onnx --set cifar10 --data cifar-10-batches-bin --out runs/a
+  genas report runs/a                         all of it as one page, to look at and to send
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (continue with --resume).")]
 pub struct Cli {
@@ -102,6 +105,8 @@ pub enum Verb {
     Rank(RankArgs),
     Landscape(LandscapeArgs),
     Transfer(TransferArgs),
+    Report(ReportArgs),
+    Compare(CompareArgs),
 }
 
 /// Which network a cell is put into.
@@ -707,6 +712,7 @@ Examples:
   genas evaluate b.onnx --set folder --data photos --predictions p.csv --ignore-labels
   genas evaluate a.onnx b.onnx --set imagenet --data imagenet \\
       --set imagenet-v2 --data imagenetv2-matched-frequency-format-val --csv table.csv
+  genas evaluate a.onnx --set imagenet-v2 --data imagenetv2 --out runs/a     for `genas report runs/a`
   genas evaluate a.onnx --set imagenet-o --data imagenet-o --in-distribution imagenet/val
   genas evaluate resnet.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --size 224 \\
       --set imagenet --data imagenet")]
@@ -729,6 +735,9 @@ pub struct EvaluateArgs {
     /// Write the results, one row per model and set
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
+    /// Keep the results in the folder of a run too, for its report: a line per model and set in RUN/evaluate.jsonl
+    #[arg(long, value_name = "RUN", conflicts_with = "ignore_labels")]
+    pub out: Option<PathBuf>,
     /// Compute predictions only, whatever the classes
     #[arg(long)]
     pub ignore_labels: bool,

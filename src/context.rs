@@ -1,13 +1,19 @@
 //! What every verb is given.
 
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
+
 use anyhow::Result;
 use genas_net::{DeviceSpec, Devices};
+use genas_report::model::commands::Outcome;
 use genas_runtime::{Provider, SessionOptions};
 use genas_search::Observer;
 
 use crate::args::Global;
 use crate::output::Printer;
 use crate::progress::Progress;
+use crate::record::Record;
 
 /// The global flags, and the ways to speak to the user.
 #[derive(Debug)]
@@ -18,6 +24,10 @@ pub struct Ctx {
     pub out: Printer,
     /// Messages and progress; the observer that long tasks report to.
     pub observer: Progress,
+    /// When the verb began.
+    clock: Instant,
+    /// What is written down of it, where it works in a run's folder.
+    record: Mutex<Option<Record>>,
 }
 
 impl Ctx {
@@ -26,7 +36,7 @@ impl Ctx {
     pub fn new(global: Global, resumable: bool) -> Result<Self> {
         let out = Printer::new(global.json);
         let observer = Progress::new(global.quiet, global.no_progress, resumable)?;
-        Ok(Self { global, out, observer })
+        Ok(Self { global, out, observer, clock: Instant::now(), record: Mutex::new(None) })
     }
 
     /// The device that burn computes on; says what `auto` took.
@@ -56,6 +66,23 @@ impl Ctx {
     pub fn say_provider(&self, used: Provider) {
         if self.global.provider == Provider::Auto {
             self.observer.message(&format!("provider: {used}"));
+        }
+    }
+
+    /// Writes down, in the folder of a run that is this verb's by now, that it works there. The verb does not depend on it:
+    /// a run in a folder that cannot be written to can still be exported.
+    pub fn works_in(&self, run: &Path) {
+        match Record::begin(run, rayon::current_num_threads(), self.clock) {
+            Ok(record) => *self.record.lock().unwrap_or_else(|e| e.into_inner()) = Some(record),
+            Err(error) => self.observer.message(&format!("not written down: {error:#}")),
+        }
+    }
+
+    /// Writes down how the verb ended, if it worked in a run's folder.
+    pub fn ended(&self, outcome: Outcome) {
+        let record = self.record.lock().unwrap_or_else(|e| e.into_inner()).take();
+        if let Some(Err(error)) = record.map(|record| record.end(outcome)) {
+            self.observer.message(&format!("not written down: {error:#}"));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use genas_transfer::{Classifier, EvalSet, EvaluateOptions, Evaluation, Plan, Prediction, Preprocessing};
@@ -12,19 +12,39 @@ use serde_json::json;
 use crate::args::{Cli, EvaluateArgs};
 use crate::context::Ctx;
 use crate::output::{fields, markdown, write_csv};
+use crate::record::append;
+
+/// Results in a run's folder.
+const RESULTS: &str = "evaluate.jsonl";
 
 /// One model on one set.
 #[derive(Debug, Serialize)]
-struct Row<'a> {
-    model: &'a Path,
-    set: EvalSet,
-    data: &'a Path,
+pub struct Row<'a> {
+    /// The file.
+    pub model: &'a Path,
+    /// The set.
+    pub set: EvalSet,
+    /// Where it is.
+    pub data: &'a Path,
+    /// What was measured.
     #[serde(flatten)]
-    evaluation: Evaluation,
+    pub evaluation: Evaluation,
+}
+
+impl Row<'_> {
+    /// Adds a line to the results in a run's folder.
+    pub fn keep(&self, run: &Path) -> Result<()> {
+        append(&run.join(RESULTS), self)
+    }
 }
 
 pub fn run(ctx: &Ctx, args: &EvaluateArgs) -> Result<()> {
     let sets = sets(args)?;
+    if let Some(run) = &args.out
+        && !run.is_dir()
+    {
+        bail!("{}: there is no such run; --out takes the folder of a run that is there", run.display());
+    }
     ctx.ensure_runtime()?;
     let preprocessing = Preprocessing { mean: args.mean, std: args.std, size: args.size };
     // Everything is opened and looked through before the first image is read: hours may lie between.
@@ -43,6 +63,9 @@ pub fn run(ctx: &Ctx, args: &EvaluateArgs) -> Result<()> {
         }
         planned.push((model, classifier, plans));
     }
+    if let Some(run) = &args.out {
+        ctx.works_in(run);
+    }
     let mut rows = Vec::new();
     let several = args.models.len() * sets.len() > 1;
     for (model, mut classifier, plans) in planned {
@@ -52,7 +75,11 @@ pub fn run(ctx: &Ctx, args: &EvaluateArgs) -> Result<()> {
         for (set, data, plan) in plans {
             let phase = if several { format!("{} on {set}", model.display()) } else { "evaluate".to_owned() };
             let evaluation = plan.run(&mut classifier, &ctx.observer.counter(&phase))?;
-            rows.push(Row { model, set, data, evaluation });
+            let row = Row { model, set, data, evaluation };
+            if let Some(run) = &args.out {
+                row.keep(run)?;
+            }
+            rows.push(row);
         }
     }
     if let (Some(path), [row]) = (&args.predictions, &rows[..]) {

@@ -54,6 +54,9 @@ pub fn run(ctx: &Ctx, args: &ExportArgs) -> Result<()> {
         None => None,
     };
     ctx.ensure_runtime()?;
+    if let Some(run) = &args.run {
+        ctx.works_in(run);
+    }
     if let Some(quantized) = &quantized {
         options.calibration = Some(Arc::new(quantized.calibrate(ctx, kind, &trained)?));
     }

@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod cell;
+mod compare;
 mod context;
 mod cost;
 mod data;
@@ -17,6 +18,8 @@ mod presets;
 mod progress;
 mod quickstart;
 mod rank;
+mod record;
+mod report;
 mod retrain;
 mod runtime;
 mod score;
@@ -35,6 +38,7 @@ use anyhow::Context;
 use args::{Cli, Verb};
 use clap::Parser;
 use context::Ctx;
+use genas_report::model::commands::Outcome;
 use genas_search::SearchError;
 use genas_train::TrainError;
 use genas_transfer::TransferError;
@@ -71,7 +75,7 @@ fn run() -> anyhow::Result<ExitCode> {
         pool.build_global().context("cannot start the threads")?;
     }
     let ctx = Ctx::new(cli.global, asks_to_stop(&cli.verb))?;
-    match &cli.verb {
+    let result = match &cli.verb {
         Verb::Quickstart(args) => quickstart::run(&ctx, args),
         Verb::Doctor(args) => doctor::run(&ctx, args),
         Verb::Runtime(args) => runtime::run(&ctx, args),
@@ -91,8 +95,15 @@ fn run() -> anyhow::Result<ExitCode> {
         Verb::Rank(args) => rank::run(&ctx, args),
         Verb::Landscape(args) => landscape::run(&ctx, args),
         Verb::Transfer(args) => transfer::run(&ctx, args),
-    }?;
-    Ok(ExitCode::SUCCESS)
+        Verb::Report(args) => report::run(&ctx, args),
+        Verb::Compare(args) => compare::run(&ctx, args),
+    };
+    ctx.ended(match &result {
+        Ok(()) => Outcome::Done,
+        Err(error) if is_interruption(error) => Outcome::Interrupted,
+        Err(_) => Outcome::Failed,
+    });
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Whether a verb looks whether it should stop, and saves what there is.

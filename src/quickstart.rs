@@ -6,12 +6,13 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use genas_data::shapes::{Scale, write_shapes};
 use genas_export::{GraphOptions, export_classifier};
+use genas_report::model::commands::Outcome;
 use genas_runtime::Session;
 use genas_search::RunDir;
 use genas_search::retrain::{Retraining, Start};
 use genas_search::search::search;
 use genas_search::supernet::{read_halves, streams, train};
-use genas_transfer::{EvalSet, EvaluateOptions, evaluate};
+use genas_transfer::{EvalSet, EvaluateOptions, evaluate as measure};
 use serde_json::json;
 
 use crate::args::QuickstartArgs;
@@ -19,7 +20,7 @@ use crate::context::Ctx;
 use crate::output::table;
 use crate::presets;
 use crate::supernet::seeded;
-use crate::weights;
+use crate::{evaluate, report, weights};
 
 pub fn run(ctx: &Ctx, args: &QuickstartArgs) -> Result<()> {
     let clock = Instant::now();
@@ -33,6 +34,7 @@ pub fn run(ctx: &Ctx, args: &QuickstartArgs) -> Result<()> {
     let paths = write_shapes(&data, Scale::Small, seed, &ctx.observer.counter("shapes"))?;
     let cifar: &Path = &paths.cifar10;
     let run = RunDir::open(&args.out.join("run"), &config)?;
+    ctx.works_in(run.root());
     let halves = read_halves(&config, cifar)?;
     train(&run, &config, &halves, &devices, args.resume, &ctx.observer)?;
     let searched = Instant::now();
@@ -59,8 +61,12 @@ pub fn run(ctx: &Ctx, args: &QuickstartArgs) -> Result<()> {
     drop(Session::from_file(&onnx, &ctx.session_options())?);
     let options = EvaluateOptions::new(EvalSet::Cifar10);
     let progress = ctx.observer.counter("evaluate");
-    let evaluated = evaluate(&onnx, cifar, &options, &ctx.session_options(), &progress)?;
-    let (top1, chance) = (evaluated.top1().unwrap_or_default(), 1.0 / trained.net.classes as f64);
+    let evaluation = measure(&onnx, cifar, &options, &ctx.session_options(), &progress)?;
+    let (top1, chance) = (evaluation.top1().unwrap_or_default(), 1.0 / trained.net.classes as f64);
+    evaluate::Row { model: &onnx, set: options.set, data: cifar, evaluation }.keep(run.root())?;
+    // So that the report knows how it ended and how long it took.
+    ctx.ended(Outcome::Done);
+    let (page, _, _) = report::write(run.root(), None)?;
     let seconds = clock.elapsed().as_secs_f64();
     let result = json!({
         "run": run.root(),
@@ -71,6 +77,7 @@ pub fn run(ctx: &Ctx, args: &QuickstartArgs) -> Result<()> {
         "max_abs_error": report.max_abs_error,
         "top1": top1,
         "chance": chance,
+        "report": page,
         "seconds": seconds,
     });
     ctx.out.result(&result, || {
@@ -90,6 +97,7 @@ pub fn run(ctx: &Ctx, args: &QuickstartArgs) -> Result<()> {
                 row("total", format!("{seconds:.1} s")),
                 row("run", run.root().display().to_string()),
                 row("model", onnx.display().to_string()),
+                row("report", page.display().to_string()),
             ],
         )
     })

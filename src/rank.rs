@@ -37,6 +37,7 @@ pub fn run(ctx: &Ctx, args: &RankArgs) -> Result<()> {
     let devices = ctx.devices()?;
     ctx.ensure_runtime()?;
     let _lock = lock(&args.out)?;
+    ctx.works_in(&args.out);
     let report = RankRun {
         directory: &args.out,
         config: &config,

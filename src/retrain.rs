@@ -53,6 +53,7 @@ fn train(ctx: &Ctx, args: &RetrainArgs) -> Result<RetrainResult> {
     settings.check().map_err(anyhow::Error::msg)?;
     let devices = ctx.devices()?;
     let _lock = genas_train::directory::lock(&args.out)?;
+    ctx.works_in(&args.out);
     let retraining = Retraining {
         directory: &directory,
         start,

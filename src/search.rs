@@ -64,6 +64,7 @@ pub fn find(ctx: &Ctx, args: &SearchArgs) -> Result<SearchResult> {
         ctx.ensure_runtime()?;
     }
     let run = RunDir::open(&args.run.out, &config)?;
+    ctx.works_in(run.root());
     if let Some(source) = &args.supernet {
         adopt(&run, &RunDir::existing(source, &[])?.0, &config, &halves)?;
     }

@@ -28,6 +28,7 @@ pub fn run(ctx: &Ctx, args: &SupernetArgs) -> Result<()> {
     // What can fail at once does so before the run directory is taken.
     let devices = ctx.devices()?;
     let run = RunDir::open(&args.run.out, &config)?;
+    ctx.works_in(run.root());
     train(&run, &config, &halves, &devices, args.run.resume, &ctx.observer)?;
     let result = Trained {
         run: args.run.out.display().to_string(),

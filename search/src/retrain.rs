@@ -12,11 +12,11 @@ use crate::validation::Validation;
 use data::Images;
 use genas_data::Normalization;
 use genas_net::{
-    Device, Devices, EvalNet, Network, NetworkKind, Weights, WeightsFile, atomic_write, read_weights,
-    run_replicas,
+    Cost, CostReport, Device, Devices, EvalNet, Network, NetworkKind, Weights, WeightsFile, atomic_write,
+    read_weights, run_replicas,
 };
 use genas_space::Genotype;
-use genas_train::directory::fingerprint;
+use genas_train::directory::{fingerprint, write_json};
 use genas_train::fit::{best, read_table};
 use genas_train::observer::Observer;
 use serde::Serialize;
@@ -27,6 +27,8 @@ use validate::validate;
 
 /// The resolved settings, beside the weights.
 pub const CONFIG: &str = "config.toml";
+/// How the trained network does, beside its weights.
+pub const RESULT: &str = "result.json";
 
 /// How a retrained network does.
 #[derive(Clone, Debug, Serialize)]
@@ -43,6 +45,15 @@ pub struct RetrainResult {
     pub epochs: usize,
     /// The weights.
     pub weights: PathBuf,
+    /// The network.
+    pub network: EvalNet,
+    /// What it costs for one image of the test set.
+    #[serde(flatten)]
+    pub cost: CostReport,
+    /// The data set.
+    pub data: String,
+    /// Side of the images.
+    pub image_size: usize,
     /// The epoch with the best top-1, if the test images were looked at during the training. Chosen by the images that
     /// it is measured on, and so too good (spec 08, 37).
     pub best: Option<BestEpoch>,
@@ -164,17 +175,25 @@ impl Retraining<'_> {
             top5: v.top5,
             weights: self.directory.join("best.safetensors"),
         });
-        Ok(RetrainResult {
+        let result = RetrainResult {
             top1: last.top1,
             top5: last.top5,
             loss: last.loss,
             chance: 1.0 / net.classes as f64,
             epochs: c.epochs,
             weights: path,
+            cost: Cost::of([3, images.size[0], images.size[1]], |i, x| {
+                net.forward(i, x);
+            }),
+            network: net,
+            data: images.name.clone(),
+            image_size: images.size[0],
             best,
             skipped_images,
             skipped,
-        })
+        };
+        write_json(&self.directory.join(RESULT), &result)?;
+        Ok(result)
     }
 
     fn pretrained(&self) -> Option<&Pretrained> {

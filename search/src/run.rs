@@ -80,6 +80,11 @@ impl RunDir {
         self.root.join("genotype.json")
     }
 
+    /// What the search found, and how long it took.
+    pub fn result(&self) -> PathBuf {
+        self.root.join("search.json")
+    }
+
     /// The ten best.
     pub fn top(&self) -> PathBuf {
         self.root.join("top.json")

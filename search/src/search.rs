@@ -43,7 +43,8 @@ pub struct SearchResult {
     pub racing: Option<RacingReport>,
 }
 
-/// Evolves over the trained supernet of `run` and writes `search.jsonl`, `top.json`, `genotype.json`.
+/// Evolves over the trained supernet of `run` and writes `search.jsonl`, `top.json`, `genotype.json` and `search.json`, the
+/// result.
 pub fn search(
     run: &RunDir,
     config: &Config,
@@ -175,6 +176,7 @@ pub fn search(
     let top: Vec<_> = outcome.top.iter().copied().map(entry).collect();
     write_json(&run.top(), &top)?;
     write_json(&run.genotype(), &entry(best))?;
+    write_json(&run.result(), &result)?;
     Ok(result)
 }
 

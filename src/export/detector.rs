@@ -26,6 +26,9 @@ pub fn run(ctx: &Ctx, args: &ExportArgs) -> Result<()> {
     let size =
         [detection.shorter_side, detection.longer_side].map(|s| s.next_multiple_of(detection.divisor.max(1)));
     ctx.ensure_runtime()?;
+    if let Some(run) = &args.run {
+        ctx.works_in(run);
+    }
     let report = export_detector(&args.onnx, &net, &weights, &info, form, &graph_options(args, size))?;
     ctx.out.result(&report, || fields(&written(&report)))
 }

@@ -32,6 +32,9 @@ pub fn run(ctx: &Ctx, args: &ExportArgs) -> Result<()> {
         None => [0; 2],
     };
     ctx.ensure_runtime()?;
+    if let Some(run) = &args.run {
+        ctx.works_in(run);
+    }
     let report = export_segmenter(&args.onnx, &net, &weights, &info, form, &graph_options(args, size))?;
     ctx.out.result(&report, || fields(&written(&report)))
 }

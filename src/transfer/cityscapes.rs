@@ -126,6 +126,7 @@ fn train(
     let devices = ctx.devices()?;
     ctx.ensure_runtime()?;
     let _lock = lock(out)?;
+    ctx.works_in(out);
     let common = FineTuning {
         directory,
         backbone: &backbone,

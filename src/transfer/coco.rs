@@ -99,6 +99,7 @@ fn train(ctx: &Ctx, args: &CocoArgs, model: &Path, out: &Path, directory: &Path)
     let devices = ctx.devices()?;
     ctx.ensure_runtime()?;
     let _lock = lock(out)?;
+    ctx.works_in(out);
     let common = FineTuning {
         directory,
         backbone: &backbone,
