@@ -335,8 +335,8 @@ Examples:
 pub struct SearchArgs {
     #[command(flatten)]
     pub run: RunArgs,
-    /// How candidates are scored: flatness, angle, accuracy, angle+flatness, accuracy+flatness or
-    /// angle+accuracy
+    /// How candidates are scored: flatness, angle, accuracy, angle+flatness, accuracy+flatness,
+    /// angle+accuracy or angle+noisy-accuracy (docs/nasbench201.md)
     #[arg(long, value_name = "METRIC")]
     pub metric: Option<Metric>,
     /// What computes the validation losses
@@ -388,7 +388,7 @@ pub struct ScoreArgs {
     /// Number of cells of the supernet
     #[arg(long, value_name = "L", default_value = "8", value_parser = count(1, 1000))]
     pub layers: usize,
-    /// flatness, angle, accuracy, angle+flatness, accuracy+flatness or angle+accuracy
+    /// flatness, angle, accuracy, angle+flatness, accuracy+flatness, angle+accuracy or angle+noisy-accuracy
     #[arg(long, value_name = "METRIC")]
     pub metric: Option<Metric>,
     /// The data set, for every metric but the angle

@@ -9,8 +9,8 @@ use crate::coco::check_coco;
 use crate::decode::decode_file;
 use crate::segmentation::check_segmentation;
 use crate::{
-    CifarFolder, DataError, Dataset, FolderIndex, ImageFolder, ImageNet16Folder, Kind, PhotoSource, ShardIndex, Split,
-    imagenet16, open,
+    CifarFolder, DataError, Dataset, FolderIndex, ImageFolder, ImageNet16Folder, Kind, PhotoSource,
+    ShardIndex, Split, imagenet16, open,
 };
 
 /// What [`check`] found.

@@ -113,7 +113,11 @@ impl Dataset {
     pub fn load(&self, split: Split, image_size: usize) -> Result<ImageSet, DataError> {
         let other_size = |dir: &Path, side: usize| {
             DataError::request(
-                format!("{}: {} images are {side}x{side}, not {image_size}x{image_size}", dir.display(), self.kind()),
+                format!(
+                    "{}: {} images are {side}x{side}, not {image_size}x{image_size}",
+                    dir.display(),
+                    self.kind()
+                ),
                 format!("set the image size to {side} (data.image-size = {side}), or give an ImageFolder"),
             )
         };

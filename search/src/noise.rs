@@ -1,7 +1,7 @@
 //! Gaussian noise on the parameters of a candidate (spec 02-5).
 
 use crate::config::{MetricConfig, Noise, Position};
-use genas_net::{Entry, Role, Weights};
+use genas_net::{Entry, Layout, Role, Weights};
 use genas_space::Streams;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -17,6 +17,19 @@ pub enum NoiseScale {
     /// Norm of the noise over that of the filter, of convolutions and the classifier's weight; BatchNorm and biases get
     /// no noise (Li et al. 2018).
     Filter,
+    /// Norm of the noise of all parameters together.
+    Norm,
+}
+
+/// Where noise points (Table 7 of the paper).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// Gaussian, drawn anew.
+    #[default]
+    Random,
+    /// Where the validation loss curves most: its Hessian's first eigenvector, the same at all levels.
+    Hessian,
 }
 
 /// Noise at several levels.
@@ -39,9 +52,8 @@ pub fn perturbed<'a>(
     streams: &'a Streams,
     draw: u64,
 ) -> impl Iterator<Item = Weights> + 'a {
-    let MetricConfig { sigmas, noise, position, .. } = config;
-    let scale = NoiseScale::Absolute;
-    Perturbation { sigmas, noise: *noise, scale, position: *position }.levels(weights, streams, draw)
+    let MetricConfig { sigmas, noise, scale, position, .. } = config;
+    Perturbation { sigmas, noise: *noise, scale: *scale, position: *position }.levels(weights, streams, draw)
 }
 
 impl<'a> Perturbation<'a> {
@@ -68,11 +80,17 @@ impl<'a> Perturbation<'a> {
                 current = weights.clone();
             }
             let layout = weights.layout().clone();
-            for entry in layout.entries().iter().filter(|e| is_perturbed(e, self.position)) {
-                // 64 directions per draw: no list of sigmas is that long.
-                let mut rng = streams.rng(&format!("noise/{}", entry.name), draw * 64 + direction as u64);
+            // 64 directions per draw: no list of sigmas is that long.
+            let rng =
+                |entry: &Entry| streams.rng(&format!("noise/{}", entry.name), draw * 64 + direction as u64);
+            let deviation = match self.scale {
+                NoiseScale::Norm => deviation / norm_of(perturbed_entries(&layout, self.position), rng),
+                NoiseScale::Absolute | NoiseScale::Filter => deviation,
+            };
+            for entry in perturbed_entries(&layout, self.position) {
+                let mut rng = rng(entry);
                 match self.scale {
-                    NoiseScale::Absolute => {
+                    NoiseScale::Absolute | NoiseScale::Norm => {
                         for value in current.slice_mut(entry) {
                             let z: f32 = StandardNormal.sample(&mut rng);
                             *value += deviation as f32 * z;
@@ -92,15 +110,73 @@ impl<'a> Perturbation<'a> {
             current.clone()
         })
     }
+
+    /// The weights of a candidate at each noise level along a `direction` of length 1, in order. Levels are measured as
+    /// those of random noise: an absolute one has the length that Gaussian noise of that deviation is expected to have,
+    /// `sigma * sqrt(d)` in `d` parameters (spec 02-5; the paper does not say).
+    ///
+    /// There is one direction, so that all kinds of noise are the same.
+    pub fn along(self, weights: &'a Weights, direction: &[f64]) -> impl Iterator<Item = Weights> + 'a {
+        let layout = weights.layout().clone();
+        let mut direction = direction.to_vec();
+        let length = match self.scale {
+            NoiseScale::Norm => 1.0,
+            NoiseScale::Absolute => {
+                perturbed_entries(&layout, self.position).map(|e| e.len() as f64).sum::<f64>().sqrt()
+            }
+            NoiseScale::Filter => {
+                for entry in layout.entries().iter().filter(|e| e.role.is_parameter()) {
+                    scale_filters(&mut direction[entry.range()], weights.slice(entry), entry);
+                }
+                1.0
+            }
+        };
+        self.sigmas.iter().map(move |sigma| weights.moved(&direction, sigma * length))
+    }
+}
+
+/// Norm of the Gaussian noise of some parameters together.
+fn norm_of<'a, R: Rng>(entries: impl Iterator<Item = &'a Entry>, rng: impl Fn(&Entry) -> R) -> f64 {
+    let mut square = 0.0;
+    for entry in entries {
+        let mut rng = rng(entry);
+        for _ in 0..entry.len() {
+            let z: f32 = StandardNormal.sample(&mut rng);
+            square += f64::from(z).powi(2);
+        }
+    }
+    square.sqrt().max(f64::MIN_POSITIVE)
+}
+
+/// Gives the part of a direction that belongs to a filter that filter's norm, and nothing to what has no filters.
+fn scale_filters(direction: &mut [f64], weights: &[f32], entry: &Entry) {
+    if !has_filters(entry) {
+        direction.fill(0.0);
+        return;
+    }
+    let length = entry.len() / entry.shape[0];
+    for (direction, weights) in direction.chunks_exact_mut(length).zip(weights.chunks_exact(length)) {
+        let own = direction.iter().map(|v| v * v).sum::<f64>().sqrt();
+        // What the direction leaves alone stays.
+        let factor = if own > 0.0 { norm(weights) / own } else { 0.0 };
+        direction.iter_mut().for_each(|v| *v *= factor);
+    }
+}
+
+fn has_filters(entry: &Entry) -> bool {
+    matches!(entry.role, Role::ConvWeight | Role::LinearWeight)
+}
+
+fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt()
 }
 
 /// Adds to each filter a random direction whose norm is `deviation` times that of the filter in `weights` (Li et al. 2018,
 /// "Visualizing the loss landscape of neural nets"). What has no filters, BatchNorm and biases, is left alone.
 fn add_per_filter(values: &mut [f32], weights: &[f32], entry: &Entry, deviation: f64, rng: &mut impl Rng) {
-    if !matches!(entry.role, Role::ConvWeight | Role::LinearWeight) {
+    if !has_filters(entry) {
         return;
     }
-    let norm = |row: &[f32]| row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
     let length = entry.len() / entry.shape[0];
     for (values, weights) in values.chunks_exact_mut(length).zip(weights.chunks_exact(length)) {
         let direction: Vec<f32> = (0..length).map(|_| StandardNormal.sample(rng)).collect();
@@ -109,6 +185,11 @@ fn add_per_filter(values: &mut [f32], weights: &[f32], entry: &Entry, deviation:
             *value += (factor * f64::from(z)) as f32;
         }
     }
+}
+
+/// The parameters that noise reaches, in the layout's order.
+pub(crate) fn perturbed_entries(layout: &Layout, position: Position) -> impl Iterator<Item = &Entry> {
+    layout.entries().iter().filter(move |entry| is_perturbed(entry, position))
 }
 
 /// Cells are what stands under `cells`: in NAS-Bench-201 neither stem nor residual blocks, last BatchNorm nor classifier.
@@ -170,7 +251,6 @@ mod tests {
             position: Position::Cells,
         };
         let moved: Vec<Weights> = noise.levels(&weights, &streams, 3).collect();
-        let norm = |row: &[f32]| row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
         let (mut perturbed, mut kept) = (0, 0);
         for entry in weights.layout().entries() {
             let before = weights.slice(entry);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`config`] | settings of the supernet and of what is measured |
 //! | [`supernet`] | single-path training of the supernet (spec 02-3) |
+//! | [`hessian`] | the direction in which a cell's loss curves most (spec 02-5) |
 //! | [`measure`] | what is measured of a cell, once |
 //! | [`metrics`] | scores, computed from measurements |
 //! | [`statistics`], [`bootstrap`] | agreement of scores with the truth |
@@ -14,6 +15,7 @@
 pub mod bootstrap;
 pub mod config;
 pub mod evolution;
+pub mod hessian;
 pub mod measure;
 pub mod metrics;
 pub mod report;
