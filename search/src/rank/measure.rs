@@ -1,12 +1,12 @@
 //! What is measured of a cell, once: every metric is computed from it afterwards.
 
 use crate::angle::nb201_angle;
-use crate::config::LossAverage;
+use crate::config::{LossAverage, Position};
 use crate::error::SearchError;
 use crate::metric::AngleScore;
 use crate::noise::{Direction, Perturbation};
 use crate::rank::config::{HESSIAN_IMAGES, MeasureConfig, Nb201Config, NoiseConfig};
-use crate::rank::hessian::{Curvature, sharpest_direction};
+use crate::rank::hessian::{Curvature, PowerIteration, sharpest_direction};
 use crate::rank::supernet::TrainedSupernet;
 use crate::scorer::{average, hits};
 use crate::subnet::{Images, Recalibration, Subnets};
@@ -69,6 +69,9 @@ pub struct FewerImages<T> {
     pub accuracy: T,
 }
 
+/// Hessian directions of one cell by what they depend on: noises may differ in how far they go along one.
+type Sharpest = Vec<((Position, Option<usize>, PowerIteration), Vec<f64>, Curvature)>;
+
 /// Measures cells of one trained supernet. Cells can be measured in parallel.
 #[derive(Debug)]
 pub struct Measurer {
@@ -120,7 +123,9 @@ impl Measurer {
         let draw = if self.config.common_random_numbers { 0 } else { cell.index() as u64 };
         let weights = self.subnets.recalibrated(cell, &self.images, &self.recalibration(), draw);
         let passed = self.pass(cell, &weights)?;
-        let noises = self.config.noises.iter().map(|noise| self.under(noise, cell, &weights, draw));
+        let mut known = Sharpest::new();
+        let noises =
+            self.config.noises.iter().map(|noise| self.under(noise, cell, &weights, draw, &mut known));
         let fewer = self.config.fewer_images.iter().zip(&passed[1..]);
         Ok(CellMeasurement {
             cell: *cell,
@@ -149,6 +154,7 @@ impl Measurer {
         cell: &Nb201Cell,
         weights: &Weights,
         cell_draw: u64,
+        known: &mut Sharpest,
     ) -> Result<NoiseMeasurement, SearchError> {
         let NoiseConfig { name, sigmas, draws, recalibrate, .. } = noise;
         let perturbation =
@@ -163,9 +169,18 @@ impl Measurer {
             let levels: Box<dyn Iterator<Item = Weights>> = match noise.direction {
                 Direction::Random => Box::new(perturbation.levels(weights, &self.streams, draw)),
                 Direction::Hessian => {
-                    let (direction, curves) = self.sharpest(noise, cell, weights, draw)?;
-                    curvature = Some(curves);
-                    Box::new(perturbation.along(weights, &direction))
+                    let key = (noise.position, noise.hessian_images, noise.power());
+                    if !known.iter().any(|(of, ..)| *of == key) {
+                        let (direction, curves) = self.sharpest(noise, cell, weights, draw)?;
+                        known.push((key, direction, curves));
+                    }
+                    let found = known.iter().find(|(of, ..)| *of == key);
+                    curvature = found.map(|(_, _, curves)| *curves);
+                    Box::new(
+                        found
+                            .into_iter()
+                            .flat_map(|(_, direction, _)| perturbation.along(weights, direction)),
+                    )
                 }
             };
             for (level, mut moved) in levels.enumerate() {
