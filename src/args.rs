@@ -1,6 +1,7 @@
 //! Arguments as they are typed. The doc comments are the help texts.
 
 mod rank;
+mod reproduce;
 mod transfer;
 
 use std::num::NonZeroUsize;
@@ -15,6 +16,7 @@ use genas_search::Metric;
 use genas_transfer::EvalSet;
 
 pub use self::rank::RankArgs;
+pub use self::reproduce::{ReproduceArgs, Target};
 pub use self::transfer::{CityscapesArgs, CocoArgs, FineTuneArgs, TransferAction, TransferArgs};
 use crate::values::{colours, count, even_width, flops, positive_colours, seconds};
 
@@ -95,6 +97,7 @@ pub enum Verb {
     Evaluate(EvaluateArgs),
     Bench(BenchArgs),
     Rank(RankArgs),
+    Reproduce(ReproduceArgs),
     Transfer(TransferArgs),
 }
 

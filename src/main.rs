@@ -15,6 +15,7 @@ mod presets;
 mod progress;
 mod quickstart;
 mod rank;
+mod reproduce;
 mod retrain;
 mod runtime;
 mod score;
@@ -86,6 +87,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Verb::Evaluate(args) => evaluate::run(&ctx, args),
         Verb::Bench(args) => bench::run(&ctx, args),
         Verb::Rank(args) => rank::run(&ctx, args),
+        Verb::Reproduce(args) => reproduce::run(&ctx, args),
         Verb::Transfer(args) => transfer::run(&ctx, args),
     }?;
     Ok(ExitCode::SUCCESS)
@@ -99,7 +101,8 @@ fn asks_to_stop(verb: &Verb) -> bool {
         | Verb::Search(_)
         | Verb::Retrain(_)
         | Verb::Score(_)
-        | Verb::Rank(_) => true,
+        | Verb::Rank(_)
+        | Verb::Reproduce(_) => true,
         Verb::Transfer(args) => args.runs_a_model(),
         _ => false,
     }

@@ -274,4 +274,51 @@ mod tests {
         assert_eq!(perturbed, 72);
         assert!(kept > 72);
     }
+
+    #[test]
+    fn along_a_direction() {
+        let net = genas_net::Nb201Supernet { channels: 4, cells_per_stage: 1, classes: 3 };
+        let streams = Streams::new(1);
+        let weights = Weights::init(Arc::new(net.layout()), &streams);
+        let entries: Vec<&Entry> = perturbed_entries(weights.layout(), Position::Cells).collect();
+        let d = entries.iter().map(|e| e.len()).sum::<usize>() as f64;
+        let mut direction = vec![0.0; weights.layout().n_parameters()];
+        for entry in &entries {
+            direction[entry.range()].fill(d.sqrt().recip());
+        }
+        let noise = |scale| Perturbation {
+            sigmas: &[0.1, 0.2],
+            noise: Noise::Cumulative,
+            scale,
+            position: Position::Cells,
+        };
+        let lengths = |moved: Vec<Weights>| -> Vec<f64> {
+            let off = |w: &Weights| -> Vec<f32> {
+                w.parameters().iter().zip(weights.parameters()).map(|(a, b)| a - b).collect()
+            };
+            moved.iter().map(|w| norm(&off(w))).collect()
+        };
+        let close = |found: Vec<f64>, want: [f64; 2]| {
+            assert!(found.iter().zip(want).all(|(f, w)| (f / w - 1.0).abs() < 1e-3), "{found:?} {want:?}");
+        };
+        let along = |scale| lengths(noise(scale).along(&weights, &direction).collect());
+        close(along(NoiseScale::Norm), [0.1, 0.2]);
+        close(along(NoiseScale::Absolute), [0.1 * d.sqrt(), 0.2 * d.sqrt()]);
+        // Every filter moves by its share, and so all of them do.
+        let own: f64 = entries.iter().map(|e| norm(weights.slice(e)).powi(2)).sum::<f64>().sqrt();
+        close(along(NoiseScale::Filter), [0.1 * own, 0.2 * own]);
+        // Random noise of that length.
+        let random = Perturbation { noise: Noise::Independent, ..noise(NoiseScale::Norm) };
+        close(lengths(random.levels(&weights, &streams, 0).collect()), [0.1, 0.2]);
+        // Nothing to perturb.
+        let skip = "|skip_connect~0|+|skip_connect~0|none~1|+|skip_connect~0|none~1|none~2|";
+        let bare = Weights::init(Arc::new(net.cell_layout(&skip.parse().unwrap())), &streams);
+        let none = vec![0.0; bare.layout().n_parameters()];
+        for scale in [NoiseScale::Norm, NoiseScale::Absolute, NoiseScale::Filter] {
+            let moved: Vec<Weights> = noise(scale).along(&bare, &none).collect();
+            assert_eq!(moved[1].parameters(), bare.parameters());
+            let moved: Vec<Weights> = noise(scale).levels(&bare, &streams, 0).collect();
+            assert_eq!(moved[1].parameters(), bare.parameters());
+        }
+    }
 }

@@ -8,10 +8,12 @@
 //! | [`measure`] | what is measured of a cell, once |
 //! | [`metrics`] | scores, computed from measurements |
 //! | [`statistics`], [`bootstrap`] | agreement of scores with the truth |
+//! | [`agreement`] | the same of the rows of a table |
 //! | [`run`] | all of it, in a folder |
 //! | [`evolution`] | what a search in the space finds, and its regret (spec 03-5) |
 //! | [`report`], [`scatter`] | the same of many metrics, as numbers and as pictures |
 
+pub mod agreement;
 pub mod bootstrap;
 pub mod config;
 pub mod evolution;

@@ -6,7 +6,7 @@ use genas_data::{ImageSet, Normalization};
 use genas_net::{Devices, Network, Supernet, Weights, WeightsFile, write_weights};
 use genas_runtime::Provider;
 use genas_search::config::{Noise, Position, ScorerKind};
-use genas_search::noise::NoiseScale;
+use genas_search::noise::{Direction, NoiseScale};
 use genas_search::rank::config::{MeasureConfig, Nb201Config, NoiseConfig};
 use genas_search::rank::measure::{CellMeasurement, Measurer};
 use genas_search::rank::supernet::{read, train};
@@ -182,6 +182,75 @@ fn cells_are_measured_under_every_noise() {
     let own = measure(text, MeasureConfig { common_random_numbers: false, ..about });
     assert_ne!(own.noises[1].losses, found.noises[1].losses);
 
+    let json = serde_json::to_string(&found).unwrap();
+    assert_eq!(serde_json::from_str::<CellMeasurement>(&json).unwrap(), found);
+}
+
+#[test]
+fn cells_are_measured_along_the_hessian() {
+    let (directory, halves, devices) = (tempfile::tempdir().unwrap(), halves(), Devices::cpu());
+    train(directory.path(), &config(&[]), &halves, &devices, false, &Silent).unwrap();
+    let hessian = |name: &str| NoiseConfig {
+        direction: Direction::Hessian,
+        scale: NoiseScale::Norm,
+        hessian_images: Some(24),
+        hessian_iterations: Some(60),
+        sigmas: vec![1e-2, 1e-1],
+        ..noise(name)
+    };
+    let noises = vec![
+        hessian("first"),
+        NoiseConfig { position: Position::Cells, ..hessian("cells") },
+        NoiseConfig { scale: NoiseScale::Absolute, sigmas: vec![1e-4, 1e-3], ..hessian("absolute") },
+        NoiseConfig {
+            scale: NoiseScale::Norm,
+            ..NoiseConfig { sigmas: vec![1e-2, 1e-1], ..noise("random") }
+        },
+    ];
+    let fewer_images = vec![16, 32];
+    let about = MeasureConfig { noises, fewer_images, ..config(&[]).measure };
+    let measure = |cell: &str, threads: usize| -> CellMeasurement {
+        let config = Nb201Config { measure: about.clone(), ..config(&[]) };
+        let supernet = read(directory.path()).unwrap();
+        let measurer = Measurer::new(supernet, &halves, &config, &devices, Provider::Cpu).unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| measurer.measure(&cell.parse::<Nb201Cell>().unwrap()).unwrap())
+    };
+    let text = "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+|skip_connect~0|none~1|nor_conv_3x3~2|";
+    let found = measure(text, 1);
+    assert_eq!(found, measure(text, 3), "threads change something");
+    let curvature = |n: usize| found.noises[n].curvature;
+    let [first, cells] = [0, 1].map(|n| curvature(n).unwrap());
+    assert!(first.iterations <= 60 && cells.iterations <= 60);
+    // A part of a matrix has no larger eigenvalue.
+    assert!(
+        first.eigenvalue > 0.0 && cells.eigenvalue.abs() < 1.05 * first.eigenvalue,
+        "{first:?} {cells:?}"
+    );
+    assert_eq!((curvature(0), curvature(3)), (curvature(2), None));
+    // The same distance in a random direction curves less.
+    let rise = |n: usize| found.noises[n].losses[1][0] - found.loss;
+    assert!(rise(0).abs() > 3.0 * rise(3).abs(), "{} {}", rise(0), rise(3));
+
+    // Fewer images are the beginning of all of them.
+    let images = |fewer: &[usize]| {
+        let measure =
+            MeasureConfig { validation_images: fewer[0], fewer_images: Vec::new(), ..about.clone() };
+        let config = Nb201Config { measure, ..config(&[]) };
+        let supernet = read(directory.path()).unwrap();
+        let measurer = Measurer::new(supernet, &halves, &config, &devices, Provider::Cpu).unwrap();
+        measurer.measure(&text.parse::<Nb201Cell>().unwrap()).unwrap()
+    };
+    let few = images(&[32]);
+    let fewer = &found.fewer[1];
+    assert_eq!((fewer.images, fewer.loss, fewer.accuracy), (32, few.loss, few.accuracy));
+    let fewer = &found.noises[3].fewer[1];
+    assert_eq!((&fewer.loss, &fewer.accuracy), (&few.noises[3].losses, &few.noises[3].accuracies));
+    assert_eq!(found.noises[3].fewer[0].images, 16);
+
+    // Cells without parameters have nothing that could be moved.
+    let bare = measure("|skip_connect~0|+|skip_connect~0|none~1|+|skip_connect~0|none~1|none~2|", 1);
+    assert_eq!(bare.noises[1].losses, [[bare.loss], [bare.loss]]);
     let json = serde_json::to_string(&found).unwrap();
     assert_eq!(serde_json::from_str::<CellMeasurement>(&json).unwrap(), found);
 }
