@@ -119,6 +119,9 @@ pub struct NoiseConfig {
     /// Most products with a Hessian; without a number [`HESSIAN_ITERATIONS`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hessian_iterations: Option<usize>,
+    /// Length of the steps of its differences, in lengths of the weights; without a number [`HESSIAN_STEP`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hessian_step: Option<f64>,
     /// Independent draws.
     pub draws: usize,
     /// Recalibrate BatchNorm again after the noise.
@@ -129,6 +132,9 @@ pub struct NoiseConfig {
 pub const HESSIAN_IMAGES: usize = 256;
 /// PyHessian's most products with a Hessian.
 pub const HESSIAN_ITERATIONS: usize = 100;
+/// The shortest step whose eigenvalues are steady on small networks: at a hundredth of it one is off by a half, by the kinks
+/// that it happens to cross (docs/nasbench201.md).
+pub const HESSIAN_STEP: f64 = 1e-3;
 /// PyHessian's share of an eigenvalue by which it may still change.
 const HESSIAN_TOLERANCE: f64 = 1e-3;
 
@@ -144,6 +150,7 @@ impl Default for NoiseConfig {
             direction: Direction::Random,
             hessian_images: None,
             hessian_iterations: None,
+            hessian_step: None,
             draws: 1,
             recalibrate: false,
         }
@@ -191,6 +198,9 @@ impl NoiseConfig {
         }
         if let Some((setting, _)) = hessian.iter().find(|(_, value)| *value == Some(0)) {
             return Err(format!("{setting} of the noise {name} must be at least 1"));
+        }
+        if let Some(step) = self.hessian_step.filter(|step| !(*step > 0.0 && step.is_finite())) {
+            return Err(format!("hessian-step of the noise {name} is {step}, but must be positive"));
         }
         let (images, there) = (self.hessian_images.unwrap_or(0), measured.validation_images);
         if images > there {
@@ -410,6 +420,8 @@ mod tests {
             ("[[measure.noises]]\ndirection = 'hessian'\ndraws = 2", "one Hessian direction; set draws = 1"),
             ("[[measure.noises]]\ndirection = 'hessian'\nhessian-iterations = 0", "must be at least 1"),
             ("[[measure.noises]]\ndirection = 'hessian'\nhessian-images = 25001", "is 25001, but"),
+            ("[[measure.noises]]\ndirection = 'hessian'\nhessian-step = 0.0", "is 0, but must be positive"),
+            ("[[measure.noises]]\nhessian-step = 1e-3", "has hessian-step, but its direction is random"),
             ("[[measure.noises]]\nhessian-images = 5", "has hessian-images, but its direction is random"),
             ("[measure]\nfewer-images = [50, 20]", "measure.fewer-images must increase"),
             ("[measure]\nfewer-images = [25000]", "less than measure.validation-images (25000)"),

@@ -15,11 +15,6 @@ use serde::{Deserialize, Serialize};
 use crate::config::Position;
 use crate::noise::perturbed_entries;
 
-/// Length of the step on both sides of the weights, in lengths of the weights. A long one crosses kinks of the loss, where a
-/// rectifier opens: at 3e-4 the eigenvalue of tests/hessian.rs is 4 % too large, at 1e-5 it is right to 3e-6, and at 1e-6 to
-/// 1e-4, because the differences are of gradients in single precision.
-const STEP: f64 = 1e-5;
-
 /// What power iteration found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Eigenpair {
@@ -89,6 +84,10 @@ pub struct Curvature {
 /// The eigenvector of a loss's Hessian in the parameters of `position`, as a value for each parameter of `weights` (zero for
 /// the others), and what is recorded of it. `gradient` is the loss's at other weights of the same layout.
 ///
+/// `step` is the length of the steps on both sides of the weights, in lengths of the weights that are perturbed. The loss has
+/// kinks, where rectifiers open. A short step sees the curvature between them, as PyHessian does, but is thrown off by the few
+/// kinks that it happens to cross; a long one sees what the loss does on average.
+///
 /// The start is drawn from streams of the parameters' names, counted by `draw`.
 ///
 /// # Errors
@@ -97,6 +96,7 @@ pub fn sharpest_direction<E>(
     weights: &Weights,
     position: Position,
     power: PowerIteration,
+    step: f64,
     streams: &Streams,
     draw: u64,
     mut gradient: impl FnMut(&Weights) -> Result<Vec<f64>, E>,
@@ -121,7 +121,7 @@ pub fn sharpest_direction<E>(
     };
     let parameters: Vec<f64> = weights.parameters().iter().map(|&p| f64::from(p)).collect();
     let own = part(&parameters);
-    let step = STEP * dot(&own, &own).sqrt().max(1e-3);
+    let step = step * dot(&own, &own).sqrt().max(1e-3);
     let pair = power.run(&start, |vector| {
         let direction = whole(vector);
         let mut side = |sign: f64| gradient(&weights.moved(&direction, sign * step)).map(|g| part(&g));

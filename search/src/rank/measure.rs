@@ -5,7 +5,7 @@ use crate::config::{LossAverage, Position};
 use crate::error::SearchError;
 use crate::metric::AngleScore;
 use crate::noise::{Direction, Perturbation};
-use crate::rank::config::{HESSIAN_IMAGES, MeasureConfig, Nb201Config, NoiseConfig};
+use crate::rank::config::{HESSIAN_IMAGES, HESSIAN_STEP, MeasureConfig, Nb201Config, NoiseConfig};
 use crate::rank::hessian::{Curvature, PowerIteration, sharpest_direction};
 use crate::rank::supernet::TrainedSupernet;
 use crate::scorer::{average, hits};
@@ -70,7 +70,7 @@ pub struct FewerImages<T> {
 }
 
 /// Hessian directions of one cell by what they depend on: noises may differ in how far they go along one.
-type Sharpest = Vec<((Position, Option<usize>, PowerIteration), Vec<f64>, Curvature)>;
+type Sharpest = Vec<((Position, Option<usize>, PowerIteration, Option<f64>), Vec<f64>, Curvature)>;
 
 /// Measures cells of one trained supernet. Cells can be measured in parallel.
 #[derive(Debug)]
@@ -169,7 +169,7 @@ impl Measurer {
             let levels: Box<dyn Iterator<Item = Weights>> = match noise.direction {
                 Direction::Random => Box::new(perturbation.levels(weights, &self.streams, draw)),
                 Direction::Hessian => {
-                    let key = (noise.position, noise.hessian_images, noise.power());
+                    let key = (noise.position, noise.hessian_images, noise.power(), noise.hessian_step);
                     if !known.iter().any(|(of, ..)| *of == key) {
                         let (direction, curves) = self.sharpest(noise, cell, weights, draw)?;
                         known.push((key, direction, curves));
@@ -223,7 +223,8 @@ impl Measurer {
         let images = noise.hessian_images.unwrap_or(HESSIAN_IMAGES).min(self.config.validation_images);
         let positions: Vec<usize> = (0..images).collect();
         let batch = self.config.batch_size;
-        sharpest_direction(weights, noise.position, noise.power(), &self.streams, draw, |moved| {
+        let step = noise.hessian_step.unwrap_or(HESSIAN_STEP);
+        sharpest_direction(weights, noise.position, noise.power(), step, &self.streams, draw, |moved| {
             let gradient = self.subnets.gradient(cell, moved, &self.images, &positions, batch);
             match gradient.iter().all(|value| value.is_finite()) {
                 true => Ok(gradient),
