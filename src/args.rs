@@ -4,6 +4,7 @@ mod draw;
 mod landscape;
 mod rank;
 mod report;
+mod reproduce;
 mod transfer;
 
 use std::num::NonZeroUsize;
@@ -21,6 +22,7 @@ pub use self::draw::{DrawArgs, DrawNetwork};
 pub use self::landscape::{LandscapeArgs, NoiseScaleArg, SourceArg};
 pub use self::rank::RankArgs;
 pub use self::report::{CompareArgs, PublishedArg, ReportArgs};
+pub use self::reproduce::{ReproduceArgs, Target};
 pub use self::transfer::{CityscapesArgs, CocoArgs, FineTuneArgs, TransferAction, TransferArgs};
 use crate::values::{colours, count, even_width, flops, positive_colours, seconds};
 
@@ -104,6 +106,7 @@ pub enum Verb {
     Bench(BenchArgs),
     Rank(RankArgs),
     Landscape(LandscapeArgs),
+    Reproduce(ReproduceArgs),
     Transfer(TransferArgs),
     Report(ReportArgs),
     Compare(CompareArgs),
@@ -346,8 +349,8 @@ Examples:
 pub struct SearchArgs {
     #[command(flatten)]
     pub run: RunArgs,
-    /// How candidates are scored: flatness, angle, accuracy, angle+flatness, accuracy+flatness or
-    /// angle+accuracy
+    /// How candidates are scored: flatness, angle, accuracy, angle+flatness, accuracy+flatness,
+    /// angle+accuracy or angle+noisy-accuracy (docs/nasbench201.md)
     #[arg(long, value_name = "METRIC")]
     pub metric: Option<Metric>,
     /// What computes the validation losses
@@ -399,7 +402,7 @@ pub struct ScoreArgs {
     /// Number of cells of the supernet
     #[arg(long, value_name = "L", default_value = "8", value_parser = count(1, 1000))]
     pub layers: usize,
-    /// flatness, angle, accuracy, angle+flatness, accuracy+flatness or angle+accuracy
+    /// flatness, angle, accuracy, angle+flatness, accuracy+flatness, angle+accuracy or angle+noisy-accuracy
     #[arg(long, value_name = "METRIC")]
     pub metric: Option<Metric>,
     /// The data set, for every metric but the angle

@@ -20,6 +20,7 @@ mod quickstart;
 mod rank;
 mod record;
 mod report;
+mod reproduce;
 mod retrain;
 mod runtime;
 mod score;
@@ -94,6 +95,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Verb::Bench(args) => bench::run(&ctx, args),
         Verb::Rank(args) => rank::run(&ctx, args),
         Verb::Landscape(args) => landscape::run(&ctx, args),
+        Verb::Reproduce(args) => reproduce::run(&ctx, args),
         Verb::Transfer(args) => transfer::run(&ctx, args),
         Verb::Report(args) => report::run(&ctx, args),
         Verb::Compare(args) => compare::run(&ctx, args),
@@ -115,7 +117,8 @@ fn asks_to_stop(verb: &Verb) -> bool {
         | Verb::Retrain(_)
         | Verb::Score(_)
         | Verb::Rank(_)
-        | Verb::Landscape(_) => true,
+        | Verb::Landscape(_)
+        | Verb::Reproduce(_) => true,
         Verb::Transfer(args) => args.runs_a_model(),
         _ => false,
     }

@@ -38,9 +38,11 @@ pub const CITYSCAPES_PRESETS: [(&str, &str); 4] = [
 ];
 
 /// Name and text of every preset of `genas rank`.
-pub const NB201_PRESETS: [(&str, &str); 2] = [
+pub const NB201_PRESETS: [(&str, &str); 4] = [
     ("nb201-laptop", include_str!("../configs/nb201-laptop.toml")),
     ("nb201-cifar10", include_str!("../configs/nb201-cifar10.toml")),
+    ("nb201-ablations", include_str!("../configs/nb201-ablations.toml")),
+    ("nb201-ablations-cifar10", include_str!("../configs/nb201-ablations-cifar10.toml")),
 ];
 
 /// Settings of `genas rank`, from a file or from a preset by its name, with `overrides` applied.
@@ -137,7 +139,18 @@ mod tests {
         full.seed = None;
         full.measure.noises[0].name = "noise".to_owned();
         assert_eq!(full, Nb201Config::default());
-        assert_eq!(read_nb201(Path::new("nb201-laptop"), &[]).unwrap().measure.noises.len(), 2);
+        let laptop = read_nb201(Path::new("nb201-laptop"), &[]).unwrap();
+        assert_eq!(laptop.measure.noises.len(), 2);
+        // The ablations use the same supernets, and measure the same things at both sizes.
+        let ablations = |name: &str| read_nb201(Path::new(name), &[]).unwrap();
+        let (small, large) = (ablations("nb201-ablations"), ablations("nb201-ablations-cifar10"));
+        assert_eq!((&small.supernet, small.seed), (&laptop.supernet, laptop.seed));
+        assert_eq!(large.supernet, full.supernet);
+        let names = |config: &Nb201Config| -> Vec<String> {
+            config.measure.noises.iter().map(|noise| noise.name.clone()).collect()
+        };
+        assert_eq!(names(&small), names(&large));
+        assert_eq!(small.metrics.len(), large.metrics.len());
     }
 
     #[test]

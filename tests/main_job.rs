@@ -94,6 +94,7 @@ fn killed_at_any_moment_it_ends_as_if_undisturbed() {
     finished_runs_are_not_overwritten(&whole);
     both_scorers_agree(&whole);
     a_supernet_serves_another_search(&whole);
+    accuracy_under_noise_is_a_metric(&whole);
     a_race_ends_as_full_scores_do(&whole);
 }
 
@@ -139,6 +140,33 @@ fn a_supernet_serves_another_search(place: &Place) {
     assert!(bytes(place, &format!("run/{name}")) == bytes(place, &format!("angle/{name}")));
     place.fails(&search("seed", &["--seed", "4"]), 1, &["run/supernet/final.safetensors", "another seed"]);
     assert!(!place.at("seed/supernet").exists());
+}
+
+/// The angle plus the accuracy under noise in proportion to filters, also where candidates race.
+fn accuracy_under_noise_is_a_metric(place: &Place) {
+    let search = |out: &'static str, more: &[&'static str]| {
+        let args = ["search", "--config", "config.toml", "--data", "shapes/cifar10", "--supernet", "run"];
+        let noise = ["--set", "metric.scale=filter", "--set", "metric.noise=independent"];
+        let metric = ["--metric", "angle+noisy-accuracy", "--set", "metric.sigmas=[0.1, 0.2]"];
+        let common = ["--set", "metric.common-random-numbers=true", "--out", out];
+        [&args[..], &noise, &metric, &common, more].concat()
+    };
+    let full = place.succeeds(&search("noisy", &[]));
+    let journal = fs::read_to_string(place.at("noisy/search.jsonl")).unwrap();
+    for line in journal.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let part = |name: &str, key: &str| line[name][key].clone();
+        let accuracies: Vec<f64> = serde_json::from_value(part("noisy_accuracy", "accuracies")).unwrap();
+        let (noisy, angle) = (part("noisy_accuracy", "score"), part("angle", "over_pi"));
+        let (noisy, angle) = (noisy.as_f64().unwrap(), angle.as_f64().unwrap());
+        assert_eq!((accuracies.len(), noisy), (2, (accuracies[0] + accuracies[1]) / 2.0));
+        assert!((line["score"].as_f64().unwrap() - (angle + noisy)).abs() < 1e-12, "{line}");
+    }
+    let raced = place.succeeds(&search("noisy-raced", &["--racing", "--set", "racing.first-images=100"]));
+    assert_eq!(raced["candidate"], full["candidate"]);
+    // The same noise, measured otherwise, is another.
+    let absolute = place.succeeds(&search("noisy-absolute", &["--set", "metric.scale=absolute"]));
+    assert_ne!(absolute["score"], full["score"]);
 }
 
 /// With `--racing` the same winner, with the same score; after a kill the same as without.

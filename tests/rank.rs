@@ -122,6 +122,54 @@ fn metrics_are_ranked_and_written() {
     assert_eq!(unique["n"], 12);
 }
 
+/// A batch of ImageNet16 as Python 3 pickles it: a dictionary of a matrix of bytes and a list of labels.
+fn pickled(images: usize, first: usize) -> Vec<u8> {
+    let text = |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
+    let number = |n: usize| [b"M", &(n as u16).to_le_bytes()[..]].concat();
+    let global = |name: &str| format!("c{name}\n").into_bytes();
+    let mut bytes = b"\x80\x03}(".to_vec();
+    // numpy's array: an empty one, and its state.
+    bytes.extend(
+        [text("data"), global("numpy.core.multiarray\n_reconstruct"), global("numpy\nndarray")].concat(),
+    );
+    bytes.extend(b"K\0\x85C\x01b\x87R(K\x01");
+    bytes.extend([number(images), number(768)].concat());
+    bytes.extend([b"\x86".to_vec(), global("numpy\ndtype"), text("u1")].concat());
+    bytes.extend([b"K\0K\x01\x87R(K\x03".to_vec(), text("|")].concat());
+    bytes.extend(b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb\x89B");
+    bytes.extend(((images * 768) as u32).to_le_bytes());
+    bytes.extend((0..images * 768).map(|n| ((n + first) * 7919 % 251) as u8));
+    bytes.extend([b"tb".to_vec(), text("labels"), b"](".to_vec()].concat());
+    // Also labels beyond the 120 classes, which are left out.
+    (0..images).for_each(|n| bytes.extend(number((first + n) % 130 + 1)));
+    bytes.extend(b"eu.");
+    bytes
+}
+
+#[test]
+fn imagenet16_is_ranked_too() {
+    let place = place();
+    fs::create_dir(place.at("ImageNet16")).unwrap();
+    for batch in 1..=10 {
+        let file = format!("ImageNet16/train_data_batch_{batch}");
+        fs::write(place.at(&file), pickled(26, 26 * batch)).unwrap();
+    }
+    fs::write(place.at("ImageNet16/val_data"), pickled(13, 0)).unwrap();
+    let check = place.succeeds(&["data", "check", "ImageNet16"]);
+    // 260 images to train on, of twice 130 labels, and 13 to test with.
+    assert_eq!((&check["kind"], &check["n_images"]), (&"imagenet16-120".into(), &253.into()));
+    let table = fs::read_to_string(place.at("truth.csv")).unwrap();
+    fs::write(place.at("truth.csv"), table.replace("c10_test_200", "in16_test_200")).unwrap();
+    let mut args = rank("run", &[]);
+    let data = args.iter().position(|arg| *arg == "shapes/cifar10").unwrap();
+    args[data] = "ImageNet16";
+    place.fails(&args, 1, &["ImageNet16", "16x16, not 32x32", "data.image-size = 16"]);
+    args.extend(["--set", "data.image-size=16"]);
+    let result = place.succeeds(&args);
+    assert_eq!(result["n"], 12);
+    assert!(result["tau"]["flatness/n"].is_number());
+}
+
 /// A killed run ends as an undisturbed one.
 #[test]
 fn a_killed_run_goes_on() {

@@ -9,7 +9,8 @@ use crate::coco::check_coco;
 use crate::decode::decode_file;
 use crate::segmentation::check_segmentation;
 use crate::{
-    CifarFolder, DataError, Dataset, FolderIndex, ImageFolder, Kind, PhotoSource, ShardIndex, Split, open,
+    CifarFolder, DataError, Dataset, FolderIndex, ImageFolder, ImageNet16Folder, Kind, PhotoSource,
+    ShardIndex, Split, imagenet16, open,
 };
 
 /// What [`check`] found.
@@ -48,6 +49,7 @@ pub fn check(dir: &Path) -> Result<CheckReport, DataError> {
     let mut report = CheckReport { kind: dataset.kind(), n_images: 0, n_classes: 0, bad: Vec::new() };
     match &dataset {
         Dataset::Cifar(cifar) => check_cifar(cifar, &mut report),
+        Dataset::ImageNet16(folder) => check_imagenet16(folder, &mut report),
         Dataset::Folder(folder) => check_folder(folder, &mut report),
         Dataset::Shards(dir) => check_shards(dir, &mut report),
         Dataset::Coco(dir) => check_coco(dir, &mut report),
@@ -62,6 +64,17 @@ fn check_cifar(cifar: &CifarFolder, report: &mut CheckReport) {
     for path in [cifar.files(Split::Train), cifar.files(Split::Test)].concat() {
         match cifar.read_file(&path, &mut Vec::new(), &mut Vec::new()) {
             Ok(n) => report.n_images += n,
+            Err(error) => report.bad.push(error.into()),
+        }
+    }
+}
+
+fn check_imagenet16(folder: &ImageNet16Folder, report: &mut CheckReport) {
+    report.n_classes = ImageNet16Folder::CLASSES;
+    for path in [folder.files(Split::Train), folder.files(Split::Test)].concat() {
+        let mut set = ImageNet16Folder::empty(ImageNet16Folder::CLASSES, ImageNet16Folder::SIDE);
+        match imagenet16::read_file(&path, &mut set) {
+            Ok(()) => report.n_images += set.len(),
             Err(error) => report.bad.push(error.into()),
         }
     }
@@ -146,6 +159,25 @@ mod tests {
         assert_eq!((bad.n_images, bad.bad.len()), (7, 2));
         assert!(bad.bad[0].file.ends_with("data_batch_2.bin") && bad.bad[0].reason.contains("3000 bytes"));
         assert!(bad.bad[1].file.ends_with("data_batch_4.bin") && bad.bad[1].reason.contains("missing"));
+    }
+
+    #[test]
+    fn imagenet16_is_read_through() {
+        let dir = tempfile::tempdir().unwrap();
+        // A batch of three images of 2x2, which is not 16x16.
+        let (_, small) = crate::pickle::tests::recorded("4_batch").remove(0);
+        fs::write(dir.path().join("train_data_batch_1"), small).unwrap();
+        fs::write(dir.path().join("val_data"), "PK").unwrap();
+        let report = check(dir.path()).unwrap();
+        assert_eq!((report.kind, report.n_images, report.n_classes), (Kind::ImageNet16, 0, 120));
+        let says = |n: usize, file: &str, reason: &str| {
+            let bad = &report.bad[n];
+            assert!(bad.file.ends_with(file) && bad.reason.contains(reason), "{bad:?}");
+        };
+        assert_eq!(report.bad.len(), 11);
+        says(0, "train_data_batch_1", "16x16 RGB has 768");
+        says(1, "train_data_batch_2", "missing");
+        says(10, "val_data", "not a pickle");
     }
 
     #[test]

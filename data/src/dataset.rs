@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::folder::list;
 use crate::segmentation::SegmentationFolder;
-use crate::{CifarFolder, CifarKind, DataError, ImageFolder, ImageSet, ShardIndex};
+use crate::{CifarFolder, CifarKind, DataError, ImageFolder, ImageNet16Folder, ImageSet, ShardIndex};
 
 /// The images to train on, or those to measure with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Split {
-    /// CIFAR `data_batch_*` or `train`; ImageFolder `train/`.
+    /// CIFAR `data_batch_*` or `train`; ImageNet16 `train_data_batch_*`; ImageFolder `train/`.
     Train,
-    /// CIFAR `test_batch` or `test`; ImageFolder `val/`.
+    /// CIFAR `test_batch` or `test`; ImageNet16 `val_data`; ImageFolder `val/`.
     Test,
 }
 
@@ -36,6 +36,9 @@ pub enum Kind {
     Cifar10,
     /// CIFAR-100 binary.
     Cifar100,
+    /// ImageNet16-120: the pickled batches of 16x16 images.
+    #[serde(rename = "imagenet16-120")]
+    ImageNet16,
     /// Folders of image files.
     ImageFolder,
     /// Tar files of images, in WebDataset's layout.
@@ -53,6 +56,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Cifar10 => "CIFAR-10",
             Self::Cifar100 => "CIFAR-100",
+            Self::ImageNet16 => "ImageNet16-120",
             Self::ImageFolder => "ImageFolder",
             Self::Shards => "tar shards",
             Self::Coco => "COCO",
@@ -67,6 +71,8 @@ impl fmt::Display for Kind {
 pub enum Dataset {
     /// CIFAR-10 or CIFAR-100.
     Cifar(CifarFolder),
+    /// The first 120 classes of ImageNet16.
+    ImageNet16(ImageNet16Folder),
     /// Folders of image files.
     Folder(ImageFolder),
     /// The folder of tar files.
@@ -83,6 +89,7 @@ impl Dataset {
         match self {
             Self::Cifar(CifarFolder { kind: CifarKind::Cifar10, .. }) => Kind::Cifar10,
             Self::Cifar(CifarFolder { kind: CifarKind::Cifar100, .. }) => Kind::Cifar100,
+            Self::ImageNet16(_) => Kind::ImageNet16,
             Self::Folder(_) => Kind::ImageFolder,
             Self::Shards(_) => Kind::Shards,
             Self::Coco(_) => Kind::Coco,
@@ -94,6 +101,7 @@ impl Dataset {
     pub fn classes(&self, split: Split) -> Result<Vec<String>, DataError> {
         match self {
             Self::Cifar(cifar) => cifar.classes(),
+            Self::ImageNet16(_) => Ok(ImageNet16Folder::class_names(ImageNet16Folder::CLASSES)),
             Self::Folder(folder) => Ok(folder.index(split)?.classes),
             Self::Shards(dir) => Ok(ShardIndex::new(dir, split)?.classes),
             Self::Coco(dir) => Err(boxes(dir)),
@@ -103,16 +111,23 @@ impl Dataset {
 
     /// Reads a split into memory, as squares of side `image_size`.
     pub fn load(&self, split: Split, image_size: usize) -> Result<ImageSet, DataError> {
-        match self {
-            Self::Cifar(cifar) if image_size != 32 => Err(DataError::request(
+        let other_size = |dir: &Path, side: usize| {
+            DataError::request(
                 format!(
-                    "{}: {} images are 32x32, not {image_size}x{image_size}",
-                    cifar.dir.display(),
+                    "{}: {} images are {side}x{side}, not {image_size}x{image_size}",
+                    dir.display(),
                     self.kind()
                 ),
-                "set the image size to 32, or give an ImageFolder",
-            )),
+                format!("set the image size to {side} (data.image-size = {side}), or give an ImageFolder"),
+            )
+        };
+        match self {
+            Self::Cifar(cifar) if image_size != 32 => Err(other_size(&cifar.dir, 32)),
             Self::Cifar(cifar) => cifar.load(split),
+            Self::ImageNet16(folder) if image_size != ImageNet16Folder::SIDE => {
+                Err(other_size(&folder.dir, ImageNet16Folder::SIDE))
+            }
+            Self::ImageNet16(folder) => folder.load(split, ImageNet16Folder::CLASSES),
             Self::Folder(folder) => {
                 let name = folder.dir.file_name().unwrap_or_default().to_string_lossy();
                 folder.index(split)?.resident(image_size, &format!("{name} {split}"))
@@ -157,6 +172,9 @@ pub fn open(dir: &Path) -> Result<Dataset, DataError> {
     if let Some(cifar) = CifarFolder::find(dir) {
         return Ok(Dataset::Cifar(cifar));
     }
+    if let Some(folder) = ImageNet16Folder::find(dir) {
+        return Ok(Dataset::ImageNet16(folder));
+    }
     // Before class folders, which train2017 and val2017 look like.
     if !crate::coco::splits(dir).is_empty() {
         return Ok(Dataset::Coco(dir.to_owned()));
@@ -191,6 +209,7 @@ fn describe(dir: &Path) -> Result<String, DataError> {
         let inner = dir.join(n);
         inner.is_dir()
             && (CifarFolder::find(&inner).is_some()
+                || ImageNet16Folder::find(&inner).is_some()
                 || ImageFolder::find(&inner).is_some()
                 || SegmentationFolder::find(&inner).is_some()
                 || !crate::coco::splits(&inner).is_empty())
@@ -331,5 +350,24 @@ mod tests {
         let e = load(dir.path(), Split::Test, 64).unwrap_err().to_string();
         assert!(e.contains("32x32, not 64x64") && e.contains("image size to 32"), "{e}");
         assert_eq!(load(dir.path(), Split::Test, 32).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn imagenet16_is_16_pixels() {
+        let outer = tempfile::tempdir().unwrap();
+        let dir = outer.path().join("ImageNet16");
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("val_data"), "PK").unwrap();
+        for found in [outer.path(), &dir] {
+            let set = open(found).unwrap();
+            assert_eq!((set.kind(), set.kind().to_string()), (Kind::ImageNet16, "ImageNet16-120".to_owned()));
+            let classes = set.classes(Split::Train).unwrap();
+            assert_eq!((classes.len(), classes[119].as_str()), (120, "ImageNet class 120"));
+        }
+        assert_eq!(serde_json::to_value(Kind::ImageNet16).unwrap(), "imagenet16-120");
+        let e = load(&dir, Split::Test, 32).unwrap_err().to_string();
+        assert!(e.contains("16x16, not 32x32") && e.contains("data.image-size = 16"), "{e}");
+        let e = load(&dir, Split::Test, 16).unwrap_err().to_string();
+        assert!(e.contains("val_data") && e.contains("not a pickle"), "{e}");
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// The layouts that [`crate::open`] recognises, as error messages list them.
 pub const LAYOUTS: &str = "CIFAR-10 binary (data_batch_1.bin .. data_batch_5.bin, test_batch.bin), \
      CIFAR-100 binary (train.bin, test.bin), \
+     ImageNet16 (train_data_batch_1 .. train_data_batch_10, val_data), \
      ImageFolder (train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg directly; jpg, jpeg, png), \
      tar shards (train*.tar and val*.tar with NAME.jpg and NAME.cls), \
      COCO (annotations/instances_val2017.json and val2017/*.jpg), \

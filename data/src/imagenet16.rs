@@ -11,8 +11,6 @@ use std::path::{Path, PathBuf};
 use crate::pickle::Pickle;
 use crate::{DataError, ImageSet, Normalization, Split};
 
-/// Pixels of a side.
-const SIDE: usize = 16;
 /// Classes of ImageNet, and so of the files.
 const ALL_CLASSES: i64 = 1000;
 const TRAIN: [&str; 10] = [
@@ -40,6 +38,8 @@ pub struct ImageNet16Folder {
 impl ImageNet16Folder {
     /// Classes that NAS-Bench-201 keeps.
     pub const CLASSES: usize = 120;
+    /// Pixels of a side.
+    pub const SIDE: usize = 16;
 
     /// Recognises the folder, or its parent, by the names of its files.
     pub fn find(dir: &Path) -> Option<Self> {
@@ -55,7 +55,7 @@ impl ImageNet16Folder {
     /// A file that is missing, is not a batch of 16x16 images, or names anything that a batch does not
     /// need; and a number of classes that is not 1 to 1000.
     pub fn load(&self, split: Split, classes: usize) -> Result<ImageSet, DataError> {
-        self.load_images(split, classes, SIDE)
+        self.load_images(split, classes, Self::SIDE)
     }
 
     fn load_images(&self, split: Split, classes: usize, side: usize) -> Result<ImageSet, DataError> {
@@ -65,30 +65,49 @@ impl ImageNet16Folder {
                 "give a number from 1 to 1000; NAS-Bench-201's set is 120",
             ));
         }
+        let mut set = Self::empty(classes, side);
+        set.name = format!("ImageNet16-{classes} {split}");
+        for path in self.files(split) {
+            read_file(&path, &mut set)?;
+        }
+        Ok(set)
+    }
+
+    /// Names of the first so many classes. The files have numbers only, in the order of ImageNet's development kit.
+    pub(crate) fn class_names(classes: usize) -> Vec<String> {
+        (1..=classes).map(|label| format!("ImageNet class {label}")).collect()
+    }
+
+    /// The files of a split.
+    pub(crate) fn files(&self, split: Split) -> Vec<PathBuf> {
         let files: &[&str] = match split {
             Split::Train => &TRAIN,
             Split::Test => &TEST,
         };
-        let mut set = ImageSet {
-            name: format!("ImageNet16-{classes} {split}"),
-            // The files have numbers only, in the order of ImageNet's development kit.
-            classes: (1..=classes).map(|label| format!("ImageNet class {label}")).collect(),
+        files.iter().map(|file| self.dir.join(file)).collect()
+    }
+
+    /// A set of the first `classes` classes without images.
+    pub(crate) fn empty(classes: usize, side: usize) -> ImageSet {
+        ImageSet {
+            name: String::new(),
+            classes: Self::class_names(classes),
             height: side,
             width: side,
             pixels: Vec::new(),
             labels: Vec::new(),
             normalization: Normalization::IMAGENET16,
-        };
-        for file in files {
-            let path = self.dir.join(file);
-            if !path.is_file() {
-                return Err(DataError::broken(&path, "this file of ImageNet16 is missing", REMEDY));
-            }
-            let bytes = fs::read(&path).map_err(DataError::io("read", &path))?;
-            append(&mut set, &bytes).map_err(|problem| DataError::broken(&path, problem, REMEDY))?;
         }
-        Ok(set)
     }
+}
+
+/// Appends the images of a file whose labels the set has classes for.
+pub(crate) fn read_file(path: &Path, set: &mut ImageSet) -> Result<(), DataError> {
+    if !path.is_file() {
+        return Err(DataError::broken(path, "this file of ImageNet16 is missing", REMEDY));
+    }
+    let bytes = fs::read(path).map_err(DataError::io("read", path))?;
+    append(set, &bytes).map_err(|problem| DataError::broken(path, problem, REMEDY))
 }
 
 /// Appends the images of a batch whose labels the set has classes for.

@@ -36,6 +36,9 @@ pub enum Mode {
     BatchStatistics,
     /// Running statistics.
     Inference,
+    /// Running statistics, and gradients: how the loss of a network changes around its weights, whose statistics stand
+    /// still.
+    Gradients,
 }
 
 /// What convolutions, pools and the classifier's product compute with.
@@ -124,7 +127,7 @@ pub struct Tensors<'a> {
 }
 
 impl<'a> Tensors<'a> {
-    /// `device` must record gradients (`Devices::recording`) for [`Mode::Train`].
+    /// `device` must record gradients (`Devices::recording`) for [`Mode::Train`] and [`Mode::Gradients`].
     pub fn new(weights: &'a Weights, device: Device, mode: Mode) -> Self {
         let kernels = extension::supported(&device);
         Self {
@@ -240,11 +243,13 @@ impl<'a> Tensors<'a> {
         extension::add_scaled([a.tensor, b.tensor], [a.scales, b.scales]).into()
     }
 
-    /// A BatchNorm by its running statistics as one factor and one shift per channel.
-    fn fixed_batch_norm(&self, at: &str, bn: &BatchNorm) -> (Arc<[f32]>, Vec<f32>) {
+    /// A BatchNorm by its running statistics as one factor and one shift per channel; if not `affine`, without its own
+    /// scale and shift.
+    fn fixed_batch_norm(&self, at: &str, bn: &BatchNorm, affine: bool) -> (Arc<[f32]>, Vec<f32>) {
         let part = |suffix: &str| self.weights.get(&format!("{at}.{suffix}")).map(<[f32]>::to_vec);
         let (ones, zeros) = (vec![1.0; bn.channels], vec![0.0; bn.channels]);
-        let (gamma, beta) = (part("weight").unwrap_or(ones.clone()), part("bias").unwrap_or(zeros.clone()));
+        let own = |suffix: &str| part(suffix).filter(|_| affine);
+        let (gamma, beta) = (own("weight").unwrap_or(ones.clone()), own("bias").unwrap_or(zeros.clone()));
         let (mean, variance) = (part("running_mean").unwrap_or(zeros), part("running_var").unwrap_or(ones));
         let scale = gamma.iter().zip(&variance).map(|(g, v)| g / (v + BN_EPS as f32).sqrt());
         let scale: Arc<[f32]> = scale.collect();
@@ -265,7 +270,8 @@ impl<'a> Tensors<'a> {
         let data = TensorData::new(self.weights.slice(entry).to_vec(), entry.shape.clone());
         let tensor = Tensor::from_data(data, &self.device);
         let trained = entry.role.is_parameter() && !self.freeze.parameter(entry);
-        if matches!(self.mode, Mode::Train { .. }) && trained { tensor.require_grad() } else { tensor }
+        let differentiates = matches!(self.mode, Mode::Train { .. } | Mode::Gradients);
+        if differentiates && trained { tensor.require_grad() } else { tensor }
     }
 
     fn one(&mut self, name: &str) -> Tensor<1> {
@@ -328,11 +334,20 @@ impl Interpreter for Tensors<'_> {
         let x = self.single(x.clone().tensor());
         let at = self.scope.join(name);
         let trains = matches!(self.mode, Mode::Train { .. });
-        let fixed = matches!(self.mode, Mode::Inference) || (trains && self.freeze.batch_norm(&at));
+        let differentiates = matches!(self.mode, Mode::Gradients);
+        let fixed =
+            differentiates || matches!(self.mode, Mode::Inference) || (trains && self.freeze.batch_norm(&at));
         if fixed && self.kernels {
-            let (scale, shift) = self.fixed_batch_norm(&at, bn);
+            // Where scale and shift have gradients they are steps of their own.
+            let own = differentiates && bn.affine;
+            let (scale, shift) = self.fixed_batch_norm(&at, bn, !own);
             let shift = Tensor::from_data(TensorData::new(shift, [bn.channels]), &self.device);
-            return extension::channel_affine(x, Some(scale), shift).into();
+            let y = extension::channel_affine(x, Some(scale), shift);
+            if !own {
+                return y.into();
+            }
+            let gamma = self.one(&format!("{name}.weight")).reshape([1, bn.channels, 1, 1]);
+            return extension::channel_affine(y * gamma, None, self.one(&format!("{name}.bias"))).into();
         }
         let (gamma, beta) = if bn.affine {
             (self.one(&format!("{name}.weight")), self.one(&format!("{name}.bias")))

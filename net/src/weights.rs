@@ -113,6 +113,16 @@ impl Weights {
         weights
     }
 
+    /// Weights whose parameters are these plus `length` times a value for each; the same statistics.
+    pub fn moved(&self, direction: &[f64], length: f64) -> Self {
+        assert_eq!(direction.len(), self.parameters.len(), "a direction has a value for each parameter");
+        let mut moved = self.clone();
+        for (value, along) in moved.parameters.iter_mut().zip(direction) {
+            *value = (f64::from(*value) + length * along) as f32;
+        }
+        moved
+    }
+
     /// L2 norm of all parameters.
     pub fn parameter_norm(&self) -> f64 {
         self.parameters.iter().map(|&p| f64::from(p) * f64::from(p)).sum::<f64>().sqrt()

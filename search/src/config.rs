@@ -2,6 +2,7 @@
 
 use crate::error::SearchError;
 use crate::metric::Metric;
+use crate::noise::NoiseScale;
 use crate::race::RacingConfig;
 pub use crate::retrain::config::RetrainConfig;
 use genas_net::{NetworkKind, UnsampledOps};
@@ -163,6 +164,9 @@ pub struct MetricConfig {
     pub sigmas: Vec<f64>,
     /// Kind of noise.
     pub noise: Noise,
+    /// What noise levels are measured in. Written only where it is set: journals of earlier versions lack it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub scale: NoiseScale,
     /// Weight of the first term, `|L_1 / sigma_1|`.
     pub alpha: f64,
     /// Added to the sum before it is inverted.
@@ -173,7 +177,7 @@ pub struct MetricConfig {
     pub common_random_numbers: bool,
     /// Weight of `flatness / sigma_1` in a combined metric.
     pub gamma: f64,
-    /// Weight of the accuracy in `angle+accuracy`.
+    /// Weight of the accuracy in `angle+accuracy` and `angle+noisy-accuracy`.
     pub gamma_accuracy: f64,
     /// Use BatchNorm's scale and shift for dil_conv in the angle, where the published code takes
     /// the scale twice.
@@ -198,6 +202,7 @@ impl Default for MetricConfig {
             name: Metric::Flatness,
             sigmas: vec![1e-3, 3e-3, 6e-3],
             noise: Noise::Cumulative,
+            scale: NoiseScale::Absolute,
             alpha: 1.0,
             eps: 1e-5,
             position: Position::All,
@@ -213,6 +218,11 @@ impl Default for MetricConfig {
             scorer: ScorerKind::Ort,
         }
     }
+}
+
+/// For settings that are written only where they are set.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The evolutionary loop (spec 03).
@@ -408,6 +418,8 @@ mod tests {
         let config = Config::parse("", &[]).unwrap();
         assert_eq!((config.supernet.epochs, config.evolution.population), (250, 50));
         assert_eq!(Config::parse(&config.to_toml(), &[]).unwrap(), config);
+        // Journals of earlier versions are gone on with.
+        assert!(!config.to_toml().contains("scale"));
     }
 
     #[test]

@@ -23,16 +23,20 @@ pub enum Metric {
     AccuracyFlatness,
     /// `angle / pi + gamma_accuracy * accuracy`.
     AngleAccuracy,
+    /// `angle / pi + gamma_accuracy * accuracy under noise`, the mean over the noise levels. Not the paper's: the variant that
+    /// ranked best in docs/results/nasbench201.md, with noise in proportion to filters.
+    AngleNoisyAccuracy,
 }
 
 /// The metrics with their names.
-const NAMES: [(&str, Metric); 6] = [
+const NAMES: [(&str, Metric); 7] = [
     ("flatness", Metric::Flatness),
     ("angle", Metric::Angle),
     ("accuracy", Metric::Accuracy),
     ("angle+flatness", Metric::AngleFlatness),
     ("accuracy+flatness", Metric::AccuracyFlatness),
     ("angle+accuracy", Metric::AngleAccuracy),
+    ("angle+noisy-accuracy", Metric::AngleNoisyAccuracy),
 ];
 
 impl Metric {
@@ -46,6 +50,11 @@ impl Metric {
         matches!(self, Self::Flatness | Self::AngleFlatness | Self::AccuracyFlatness)
     }
 
+    /// Whether the accuracies under noise are needed.
+    pub fn needs_noisy_accuracy(self) -> bool {
+        self == Self::AngleNoisyAccuracy
+    }
+
     /// Whether the validation accuracy is needed.
     pub fn needs_accuracy(self) -> bool {
         matches!(self, Self::Accuracy | Self::AccuracyFlatness | Self::AngleAccuracy)
@@ -53,7 +62,7 @@ impl Metric {
 
     /// Whether the initial weights are needed.
     pub fn needs_angle(self) -> bool {
-        matches!(self, Self::Angle | Self::AngleFlatness | Self::AngleAccuracy)
+        matches!(self, Self::Angle | Self::AngleFlatness | Self::AngleAccuracy | Self::AngleNoisyAccuracy)
     }
 
     /// Whether images are needed.
@@ -115,6 +124,17 @@ pub struct FlatnessScore {
     pub sigmas: Vec<f64>,
 }
 
+/// The accuracy under noise and what it was computed from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NoisyAccuracyScore {
+    /// The mean over the noise levels, a fraction.
+    pub score: f64,
+    /// Validation accuracy per noise level.
+    pub accuracies: Vec<f64>,
+    /// Noise levels.
+    pub sigmas: Vec<f64>,
+}
+
 /// What one pass over the validation images yields for each image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
@@ -122,19 +142,22 @@ pub enum Column {
     Hit,
     /// The loss at the noise level of this position.
     Loss(usize),
+    /// 1 if the candidate names the label at the noise level of this position, else 0.
+    NoisyHit(usize),
 }
 
 impl MetricConfig {
     /// Number of passes over the validation images.
     pub fn columns(&self) -> usize {
-        let losses = if self.name.needs_flatness() { self.sigmas.len() } else { 0 };
-        usize::from(self.name.needs_accuracy()) + losses
+        let noisy = self.name.needs_flatness() || self.name.needs_noisy_accuracy();
+        usize::from(self.name.needs_accuracy()) + if noisy { self.sigmas.len() } else { 0 }
     }
 
     /// The pass at a position below [`MetricConfig::columns`].
     pub fn column(&self, position: usize) -> Column {
         match usize::from(self.name.needs_accuracy()) {
             1 if position == 0 => Column::Hit,
+            _ if self.name.needs_noisy_accuracy() => Column::NoisyHit(position),
             hits => Column::Loss(position - hits),
         }
     }
@@ -142,12 +165,18 @@ impl MetricConfig {
     /// The score of these averages of the columns.
     pub fn score(&self, angle: Option<AngleScore>, means: &[f64]) -> Score {
         let mut score = Score { angle, ..Default::default() };
-        let mut losses = Vec::new();
+        let (mut losses, mut hits) = (Vec::new(), Vec::new());
         for (n, &mean) in means.iter().enumerate() {
             match self.column(n) {
                 Column::Hit => score.accuracy = Some(mean),
                 Column::Loss(_) => losses.push(mean),
+                Column::NoisyHit(_) => hits.push(mean),
             }
+        }
+        if !hits.is_empty() {
+            let value = hits.iter().sum::<f64>() / hits.len() as f64;
+            let sigmas = self.sigmas.clone();
+            score.noisy_accuracy = Some(NoisyAccuracyScore { score: value, accuracies: hits, sigmas });
         }
         if !losses.is_empty() {
             let value = flatness(&self.sigmas, &losses, self.alpha, self.eps);
@@ -169,6 +198,9 @@ pub struct Score {
     /// The flatness.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flatness: Option<FlatnessScore>,
+    /// The accuracy under noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noisy_accuracy: Option<NoisyAccuracyScore>,
 }
 
 impl Score {
@@ -178,6 +210,7 @@ impl Score {
         let over_pi = self.angle.map_or(f64::NAN, |a| a.over_pi);
         let accuracy = self.accuracy.unwrap_or(f64::NAN);
         let flatness = self.flatness.as_ref().map_or(f64::NAN, |f| f.score);
+        let noisy = self.noisy_accuracy.as_ref().map_or(f64::NAN, |n| n.score);
         let weighted = config.gamma / config.sigmas[0] * flatness;
         match config.name {
             Metric::Flatness => flatness,
@@ -186,6 +219,7 @@ impl Score {
             Metric::AngleFlatness => over_pi + weighted,
             Metric::AccuracyFlatness => accuracy + weighted,
             Metric::AngleAccuracy => over_pi + config.gamma_accuracy * accuracy,
+            Metric::AngleNoisyAccuracy => over_pi + config.gamma_accuracy * noisy,
         }
     }
 }
@@ -200,6 +234,7 @@ mod tests {
             angle: Some(AngleScore { radians: 1.0, over_pi: 0.25, vector_length: 10 }),
             accuracy: Some(0.5),
             flatness: Some(FlatnessScore { score: 1e-3, losses: vec![], sigmas: vec![] }),
+            noisy_accuracy: Some(NoisyAccuracyScore { score: 0.125, accuracies: vec![], sigmas: vec![] }),
         };
         let value = |name| score.combined(&MetricConfig { name, gamma_accuracy: 2.0, ..Default::default() });
         assert_eq!(value(Metric::Flatness), 1e-3);
@@ -208,7 +243,19 @@ mod tests {
         assert_eq!(value(Metric::AngleFlatness), 0.25 + 16.0);
         assert_eq!(value(Metric::AccuracyFlatness), 0.5 + 16.0);
         assert_eq!(value(Metric::AngleAccuracy), 0.25 + 2.0 * 0.5);
+        assert_eq!(value(Metric::AngleNoisyAccuracy), 0.25 + 2.0 * 0.125);
         assert!(Score::default().combined(&MetricConfig::default()).is_nan());
+    }
+
+    #[test]
+    fn accuracies_under_noise_are_columns() {
+        let config =
+            MetricConfig { name: Metric::AngleNoisyAccuracy, sigmas: vec![0.1, 0.2], ..Default::default() };
+        let columns: Vec<Column> = (0..config.columns()).map(|n| config.column(n)).collect();
+        assert_eq!(columns, [Column::NoisyHit(0), Column::NoisyHit(1)]);
+        let angle = AngleScore { radians: 1.0, over_pi: 0.25, vector_length: 10 };
+        let score = config.score(Some(angle), &[0.5, 0.25]);
+        assert_eq!((score.combined(&config), score.accuracy, score.flatness.is_none()), (0.625, None, true));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Gaussian noise on the parameters of a candidate (spec 02-5).
 
 use crate::config::{MetricConfig, Noise, Position};
-use genas_net::{Entry, Role, Weights};
+use genas_net::{Entry, Layout, Role, Weights};
 use genas_space::Streams;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -17,6 +17,19 @@ pub enum NoiseScale {
     /// Norm of the noise over that of the filter, of convolutions and the classifier's weight; BatchNorm and biases get
     /// no noise (Li et al. 2018).
     Filter,
+    /// Norm of the noise of all parameters together.
+    Norm,
+}
+
+/// Where noise points (Table 7 of the paper).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// Gaussian, drawn anew.
+    #[default]
+    Random,
+    /// Where the validation loss curves most: its Hessian's first eigenvector, the same at all levels.
+    Hessian,
 }
 
 /// Noise at several levels.
@@ -39,9 +52,8 @@ pub fn perturbed<'a>(
     streams: &'a Streams,
     draw: u64,
 ) -> impl Iterator<Item = Weights> + 'a {
-    let MetricConfig { sigmas, noise, position, .. } = config;
-    let scale = NoiseScale::Absolute;
-    Perturbation { sigmas, noise: *noise, scale, position: *position }.levels(weights, streams, draw)
+    let MetricConfig { sigmas, noise, scale, position, .. } = config;
+    Perturbation { sigmas, noise: *noise, scale: *scale, position: *position }.levels(weights, streams, draw)
 }
 
 impl<'a> Perturbation<'a> {
@@ -68,14 +80,82 @@ impl<'a> Perturbation<'a> {
                 current = weights.clone();
             }
             let layout = weights.layout().clone();
-            for entry in layout.entries().iter().filter(|e| is_perturbed(e, self.position)) {
-                let mut rng = stream(streams, entry, draw, direction);
+            let rng = |entry: &Entry| stream(streams, entry, draw, direction);
+            let deviation = deviation / self.unit(&layout, rng);
+            for entry in perturbed_entries(&layout, self.position) {
                 let (values, weights) = (current.slice_mut(entry), weights.slice(entry));
-                self.scale.add(values, weights, entry, deviation, &mut rng);
+                self.scale.add(values, weights, entry, deviation, &mut rng(entry));
             }
             current.clone()
         })
     }
+
+    /// What levels are measured in: the norm of the noise as it is drawn, or 1.
+    fn unit<R: Rng>(&self, layout: &Layout, rng: impl Fn(&Entry) -> R) -> f64 {
+        match self.scale {
+            NoiseScale::Norm => norm_of(perturbed_entries(layout, self.position), rng),
+            NoiseScale::Absolute | NoiseScale::Filter => 1.0,
+        }
+    }
+
+    /// The weights of a candidate at each noise level along a `direction` of length 1, in order. Levels are measured as
+    /// those of random noise: an absolute one has the length that Gaussian noise of that deviation is expected to have,
+    /// `sigma * sqrt(d)` in `d` parameters (spec 02-5; the paper does not say).
+    ///
+    /// There is one direction, so that all kinds of noise are the same.
+    pub fn along(self, weights: &'a Weights, direction: &[f64]) -> impl Iterator<Item = Weights> + 'a {
+        let layout = weights.layout().clone();
+        let mut direction = direction.to_vec();
+        let length = match self.scale {
+            NoiseScale::Norm => 1.0,
+            NoiseScale::Absolute => {
+                perturbed_entries(&layout, self.position).map(|e| e.len() as f64).sum::<f64>().sqrt()
+            }
+            NoiseScale::Filter => {
+                for entry in layout.entries().iter().filter(|e| e.role.is_parameter()) {
+                    scale_filters(&mut direction[entry.range()], weights.slice(entry), entry);
+                }
+                1.0
+            }
+        };
+        self.sigmas.iter().map(move |sigma| weights.moved(&direction, sigma * length))
+    }
+}
+
+/// Norm of the Gaussian noise of some parameters together.
+fn norm_of<'a, R: Rng>(entries: impl Iterator<Item = &'a Entry>, rng: impl Fn(&Entry) -> R) -> f64 {
+    let mut square = 0.0;
+    for entry in entries {
+        let mut rng = rng(entry);
+        for _ in 0..entry.len() {
+            let z: f32 = StandardNormal.sample(&mut rng);
+            square += f64::from(z).powi(2);
+        }
+    }
+    square.sqrt().max(f64::MIN_POSITIVE)
+}
+
+/// Gives the part of a direction that belongs to a filter that filter's norm, and nothing to what has no filters.
+fn scale_filters(direction: &mut [f64], weights: &[f32], entry: &Entry) {
+    if !has_filters(entry) {
+        direction.fill(0.0);
+        return;
+    }
+    let length = entry.len() / entry.shape[0];
+    for (direction, weights) in direction.chunks_exact_mut(length).zip(weights.chunks_exact(length)) {
+        let own = direction.iter().map(|v| v * v).sum::<f64>().sqrt();
+        // What the direction leaves alone stays.
+        let factor = if own > 0.0 { norm(weights) / own } else { 0.0 };
+        direction.iter_mut().for_each(|v| *v *= factor);
+    }
+}
+
+fn has_filters(entry: &Entry) -> bool {
+    matches!(entry.role, Role::ConvWeight | Role::LinearWeight)
+}
+
+fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt()
 }
 
 /// A random direction as steps of all parameters at noise level 1: the first of the draw, and so the one that
@@ -89,15 +169,17 @@ pub fn direction(
 ) -> Vec<f32> {
     let layout = weights.layout();
     let mut steps = vec![0.0; layout.n_parameters()];
-    for entry in layout.entries().iter().filter(|e| is_perturbed(e, position)) {
-        let mut rng = stream(streams, entry, draw, 0);
-        scale.add(&mut steps[entry.range()], weights.slice(entry), entry, 1.0, &mut rng);
+    let rng = |entry: &Entry| stream(streams, entry, draw, 0);
+    let noise = Perturbation { sigmas: &[], noise: Noise::CommonDirection, scale, position };
+    let length = 1.0 / noise.unit(layout, rng);
+    for entry in perturbed_entries(layout, position) {
+        scale.add(&mut steps[entry.range()], weights.slice(entry), entry, length, &mut rng(entry));
     }
     steps
 }
 
 /// The stream of a parameter. 64 directions per draw: no list of sigmas is that long.
-fn stream(streams: &Streams, entry: &Entry, draw: u64, direction: usize) -> impl Rng {
+fn stream(streams: &Streams, entry: &Entry, draw: u64, direction: usize) -> impl Rng + use<> {
     streams.rng(&format!("noise/{}", entry.name), draw * 64 + direction as u64)
 }
 
@@ -105,7 +187,7 @@ impl NoiseScale {
     /// Adds noise of a parameter to `values`; `weights` are its values without any.
     fn add(self, values: &mut [f32], weights: &[f32], entry: &Entry, deviation: f64, rng: &mut impl Rng) {
         match self {
-            Self::Absolute => {
+            Self::Absolute | Self::Norm => {
                 for value in values {
                     let z: f32 = StandardNormal.sample(rng);
                     *value += deviation as f32 * z;
@@ -119,10 +201,9 @@ impl NoiseScale {
 /// Adds to each filter a random direction whose norm is `deviation` times that of the filter in `weights` (Li et al. 2018,
 /// "Visualizing the loss landscape of neural nets"). What has no filters, BatchNorm and biases, is left alone.
 fn add_per_filter(values: &mut [f32], weights: &[f32], entry: &Entry, deviation: f64, rng: &mut impl Rng) {
-    if !matches!(entry.role, Role::ConvWeight | Role::LinearWeight) {
+    if !has_filters(entry) {
         return;
     }
-    let norm = |row: &[f32]| row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
     let length = entry.len() / entry.shape[0];
     for (values, weights) in values.chunks_exact_mut(length).zip(weights.chunks_exact(length)) {
         let direction: Vec<f32> = (0..length).map(|_| StandardNormal.sample(rng)).collect();
@@ -131,6 +212,11 @@ fn add_per_filter(values: &mut [f32], weights: &[f32], entry: &Entry, deviation:
             *value += (factor * f64::from(z)) as f32;
         }
     }
+}
+
+/// The parameters that noise reaches, in the layout's order.
+pub(crate) fn perturbed_entries(layout: &Layout, position: Position) -> impl Iterator<Item = &Entry> {
+    layout.entries().iter().filter(move |entry| is_perturbed(entry, position))
 }
 
 /// Cells are what stands under `cells`: in NAS-Bench-201 neither stem nor residual blocks, last BatchNorm nor classifier.
@@ -219,7 +305,6 @@ mod tests {
             position: Position::Cells,
         };
         let moved: Vec<Weights> = noise.levels(&weights, &streams, 3).collect();
-        let norm = |row: &[f32]| row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
         let (mut perturbed, mut kept) = (0, 0);
         for entry in weights.layout().entries() {
             let before = weights.slice(entry);
@@ -242,5 +327,52 @@ mod tests {
         // 2 levels, 3 cells, 6 edges, 2 convolutions each.
         assert_eq!(perturbed, 72);
         assert!(kept > 72);
+    }
+
+    #[test]
+    fn along_a_direction() {
+        let net = genas_net::Nb201Supernet { channels: 4, cells_per_stage: 1, classes: 3 };
+        let streams = Streams::new(1);
+        let weights = Weights::init(Arc::new(net.layout()), &streams);
+        let entries: Vec<&Entry> = perturbed_entries(weights.layout(), Position::Cells).collect();
+        let d = entries.iter().map(|e| e.len()).sum::<usize>() as f64;
+        let mut direction = vec![0.0; weights.layout().n_parameters()];
+        for entry in &entries {
+            direction[entry.range()].fill(d.sqrt().recip());
+        }
+        let noise = |scale| Perturbation {
+            sigmas: &[0.1, 0.2],
+            noise: Noise::Cumulative,
+            scale,
+            position: Position::Cells,
+        };
+        let lengths = |moved: Vec<Weights>| -> Vec<f64> {
+            let off = |w: &Weights| -> Vec<f32> {
+                w.parameters().iter().zip(weights.parameters()).map(|(a, b)| a - b).collect()
+            };
+            moved.iter().map(|w| norm(&off(w))).collect()
+        };
+        let close = |found: Vec<f64>, want: [f64; 2]| {
+            assert!(found.iter().zip(want).all(|(f, w)| (f / w - 1.0).abs() < 1e-3), "{found:?} {want:?}");
+        };
+        let along = |scale| lengths(noise(scale).along(&weights, &direction).collect());
+        close(along(NoiseScale::Norm), [0.1, 0.2]);
+        close(along(NoiseScale::Absolute), [0.1 * d.sqrt(), 0.2 * d.sqrt()]);
+        // Every filter moves by its share, and so all of them do.
+        let own: f64 = entries.iter().map(|e| norm(weights.slice(e)).powi(2)).sum::<f64>().sqrt();
+        close(along(NoiseScale::Filter), [0.1 * own, 0.2 * own]);
+        // Random noise of that length.
+        let random = Perturbation { noise: Noise::Independent, ..noise(NoiseScale::Norm) };
+        close(lengths(random.levels(&weights, &streams, 0).collect()), [0.1, 0.2]);
+        // Nothing to perturb.
+        let skip = "|skip_connect~0|+|skip_connect~0|none~1|+|skip_connect~0|none~1|none~2|";
+        let bare = Weights::init(Arc::new(net.cell_layout(&skip.parse().unwrap())), &streams);
+        let none = vec![0.0; bare.layout().n_parameters()];
+        for scale in [NoiseScale::Norm, NoiseScale::Absolute, NoiseScale::Filter] {
+            let moved: Vec<Weights> = noise(scale).along(&bare, &none).collect();
+            assert_eq!(moved[1].parameters(), bare.parameters());
+            let moved: Vec<Weights> = noise(scale).levels(&bare, &streams, 0).collect();
+            assert_eq!(moved[1].parameters(), bare.parameters());
+        }
     }
 }

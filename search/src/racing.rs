@@ -318,7 +318,7 @@ impl<'a> Candidates<'a> {
         let metric = &self.config.metric;
         let (all, batch) = (self.order.len(), metric.batch_size);
         match (metric.column(column), metric.loss_average) {
-            (Column::Hit, _) | (_, LossAverage::Samples) => 1.0,
+            (Column::Hit | Column::NoisyHit(_), _) | (_, LossAverage::Samples) => 1.0,
             (Column::Loss(_), LossAverage::Batches) => {
                 let start = position / batch * batch;
                 all as f64 / (all.div_ceil(batch) * batch.min(all - start)) as f64

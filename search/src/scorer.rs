@@ -95,7 +95,7 @@ impl Scorer {
             .iter()
             .enumerate()
             .map(|(n, column)| match metric.column(n) {
-                Column::Hit => average(column, LossAverage::Samples, metric.batch_size),
+                Column::Hit | Column::NoisyHit(_) => average(column, LossAverage::Samples, metric.batch_size),
                 Column::Loss(_) => average(column, metric.loss_average, metric.batch_size),
             })
             .collect();
@@ -128,7 +128,7 @@ impl Scorer {
         if metric.name.needs_accuracy() {
             passes.push(weights.clone());
         }
-        if metric.name.needs_flatness() {
+        if metric.name.needs_flatness() || metric.name.needs_noisy_accuracy() {
             passes.extend(perturbed(&weights, metric, &self.streams, draw));
         }
         Ok(Prepared { scorer: self, images, candidate: *candidate, passes })
@@ -155,7 +155,7 @@ impl Prepared<'_> {
         let column = |(n, weights): (usize, &Weights)| {
             let logits = subnets.logits(&self.candidate, weights, self.images, positions)?;
             Ok(match metric.column(n) {
-                Column::Hit => hits(&logits, classes, &labels),
+                Column::Hit | Column::NoisyHit(_) => hits(&logits, classes, &labels),
                 Column::Loss(_) => cross_entropy_per_sample(&logits, classes, &labels),
             })
         };

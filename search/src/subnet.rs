@@ -8,7 +8,7 @@ use genas_data::{ImageSet, TrainLoader, normalized};
 use genas_export::{Dim, ExportError, GraphOptions, classifier_model, nb201_supernet_model, supernet_model};
 use genas_net::{
     BN_MOMENTUM, Devices, EvalNet, Feature, Interpreter, Layout, Mode, Nb201Path, Nb201Supernet, Path,
-    Supernet, Tensors, Weights, update_statistics,
+    Supernet, Tensors, Weights, cross_entropy, gradient, update_statistics,
 };
 use genas_runtime::{Provider, Session, SessionOptions};
 use genas_space::Candidate;
@@ -276,5 +276,29 @@ impl<N: WeightSharing> Subnets<N> {
             }
         }
         Ok(logits)
+    }
+    /// Gradient of the mean loss of the validation images at `positions`, with the statistics of `weights`: a value for each
+    /// of its parameters. By burn, in batches of `batch`.
+    pub fn gradient(
+        &self,
+        candidate: &N::Candidate,
+        weights: &Weights,
+        images: &Images,
+        positions: &[usize],
+        batch: usize,
+    ) -> Vec<f64> {
+        let ([h, w], device) = (images.size, self.devices.recording());
+        let mut sum = vec![0.0; weights.layout().n_parameters()];
+        for chunk in positions.chunks(batch) {
+            let labels: Vec<i64> = chunk.iter().map(|&p| images.labels[p]).collect();
+            let pixels = images.gather(chunk).into_owned();
+            let (_, part) = gradient(weights, &device, |i| {
+                let x = Feature::from_values(pixels, [chunk.len(), 3, h, w], i.device());
+                cross_entropy(self.net.subnet(i, candidate, &x).tensor(), &labels, 0.0)
+            });
+            let share = chunk.len() as f64 / positions.len() as f64;
+            sum.iter_mut().zip(part).for_each(|(sum, value)| *sum += share * f64::from(value));
+        }
+        sum
     }
 }

@@ -6,7 +6,7 @@ use genas_data::{ImageSet, Normalization};
 use genas_net::{Devices, Network, Supernet, Weights, WeightsFile, write_weights};
 use genas_runtime::Provider;
 use genas_search::config::{Noise, Position, ScorerKind};
-use genas_search::noise::NoiseScale;
+use genas_search::noise::{Direction, NoiseScale};
 use genas_search::rank::config::{MeasureConfig, Nb201Config, NoiseConfig};
 use genas_search::rank::measure::{CellMeasurement, Measurer};
 use genas_search::rank::supernet::{read, train};
@@ -182,6 +182,85 @@ fn cells_are_measured_under_every_noise() {
     let own = measure(text, MeasureConfig { common_random_numbers: false, ..about });
     assert_ne!(own.noises[1].losses, found.noises[1].losses);
 
+    let json = serde_json::to_string(&found).unwrap();
+    assert_eq!(serde_json::from_str::<CellMeasurement>(&json).unwrap(), found);
+}
+
+#[test]
+fn cells_are_measured_along_the_hessian() {
+    let (directory, halves, devices) = (tempfile::tempdir().unwrap(), halves(), Devices::cpu());
+    train(directory.path(), &config(&[]), &halves, &devices, false, &Silent).unwrap();
+    let hessian = |name: &str| NoiseConfig {
+        direction: Direction::Hessian,
+        scale: NoiseScale::Norm,
+        hessian_images: Some(48),
+        hessian_iterations: Some(60),
+        // As far as the losses below are from each other.
+        hessian_step: Some(4e-3),
+        sigmas: vec![1e-2, 3e-2],
+        ..noise(name)
+    };
+    let noises = vec![
+        hessian("first"),
+        NoiseConfig { position: Position::Cells, ..hessian("cells") },
+        NoiseConfig { scale: NoiseScale::Absolute, sigmas: vec![1e-4, 1e-3], ..hessian("absolute") },
+        NoiseConfig {
+            scale: NoiseScale::Norm,
+            position: Position::Cells,
+            sigmas: vec![1e-2, 3e-2],
+            ..noise("random")
+        },
+    ];
+    let fewer_images = vec![16, 32];
+    let about = MeasureConfig { noises, fewer_images, ..config(&[]).measure };
+    let measure = |cell: &str, threads: usize| -> CellMeasurement {
+        let config = Nb201Config { measure: about.clone(), ..config(&[]) };
+        let supernet = read(directory.path()).unwrap();
+        let measurer = Measurer::new(supernet, &halves, &config, &devices, Provider::Cpu).unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| measurer.measure(&cell.parse::<Nb201Cell>().unwrap()).unwrap())
+    };
+    let text = "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+|skip_connect~0|none~1|nor_conv_3x3~2|";
+    let found = measure(text, 1);
+    assert_eq!(found, measure(text, 3), "threads change something");
+    let curvature = |n: usize| found.noises[n].curvature;
+    let cells = curvature(1).unwrap();
+    assert!(cells.iterations <= 60 && cells.eigenvalue > 0.0, "{cells:?}");
+    assert_eq!((curvature(0), curvature(3)), (curvature(2), None));
+    assert_ne!(found.noises[0].losses, found.noises[1].losses);
+    // The losses along the direction curve by the eigenvalue: second divided differences from the loss without noise on.
+    let curves = |n: usize| {
+        let [a, b] = [0, 1].map(|level| {
+            let noise = &found.noises[n];
+            (noise.losses[level][0] - found.loss) / noise.sigmas[level]
+        });
+        2.0 * (b - a) / (found.noises[n].sigmas[1] - found.noises[n].sigmas[0])
+    };
+    let off = (curves(1) / cells.eigenvalue - 1.0).abs();
+    assert!(off < 0.3, "{} along a direction of eigenvalue {}", curves(1), cells.eigenvalue);
+    // A random direction of the same length curves less.
+    assert!(curves(3).abs() < 0.5 * cells.eigenvalue.abs(), "{} {}", curves(3), cells.eigenvalue);
+
+    // Fewer images are the beginning of all of them.
+    let images = |fewer: &[usize]| {
+        let noises = vec![about.noises[3].clone()];
+        let measure =
+            MeasureConfig { validation_images: fewer[0], fewer_images: Vec::new(), noises, ..about.clone() };
+        let config = Nb201Config { measure, ..config(&[]) };
+        let supernet = read(directory.path()).unwrap();
+        let measurer = Measurer::new(supernet, &halves, &config, &devices, Provider::Cpu).unwrap();
+        measurer.measure(&text.parse::<Nb201Cell>().unwrap()).unwrap()
+    };
+    let few = images(&[32]);
+    let fewer = &found.fewer[1];
+    assert_eq!((fewer.images, fewer.loss, fewer.accuracy), (32, few.loss, few.accuracy));
+    let fewer = &found.noises[3].fewer[1];
+    assert_eq!((&fewer.loss, &fewer.accuracy), (&few.noises[0].losses, &few.noises[0].accuracies));
+    assert_eq!(found.noises[3].fewer[0].images, 16);
+
+    // Cells without parameters have nothing that could be moved.
+    let bare = measure("|skip_connect~0|+|skip_connect~0|none~1|+|skip_connect~0|none~1|none~2|", 1);
+    assert_eq!(bare.noises[1].losses, [[bare.loss], [bare.loss]]);
     let json = serde_json::to_string(&found).unwrap();
     assert_eq!(serde_json::from_str::<CellMeasurement>(&json).unwrap(), found);
 }

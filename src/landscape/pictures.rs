@@ -14,6 +14,7 @@ pub fn curves(curves: &[Curve], levels: &Levels, scale: NoiseScale, of: &str, im
     let noise = match scale {
         NoiseScale::Absolute => "noise (standard deviation of each parameter)",
         NoiseScale::Filter => "noise (norm over that of each filter)",
+        NoiseScale::Norm => "noise (norm of all parameters')",
     };
     let draws = levels.draws;
     let directions =

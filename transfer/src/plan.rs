@@ -162,6 +162,9 @@ fn of_kind(data: &Path, set: EvalSet, wanted: Kind) -> Result<Dataset> {
     let fits = match found {
         Kind::Cifar10 => "or --set cifar10",
         Kind::Cifar100 => "or --set cifar100",
+        Kind::ImageNet16 => {
+            "such as CIFAR or class folders: its 16-pixel images are for searches and `genas rank`"
+        }
         Kind::ImageFolder => "or --set folder",
         Kind::Shards => "such as the shards unpacked into class folders",
         Kind::Coco => "or evaluate a detector with `genas transfer coco`",

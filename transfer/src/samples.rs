@@ -76,6 +76,13 @@ impl Samples {
                 );
                 return Err(TransferError::Request(problem));
             }
+            Dataset::ImageNet16(folder) => {
+                let problem = format!(
+                    "{}: calibration does not read ImageNet16's batches; give CIFAR or class folders of images",
+                    folder.dir.display()
+                );
+                return Err(TransferError::Request(problem));
+            }
             Dataset::Shards(dir) => {
                 let problem = format!(
                     "{}: calibration does not read tar shards; unpack some of them into class folders",

@@ -1,9 +1,10 @@
 //! Settings of the NAS-Bench-201 laboratory, as TOML. Defaults are the published ones.
 
-use crate::config::{DataConfig, LossAverage, Noise, Position, ScorerKind, Statistics};
+use crate::config::{DataConfig, LossAverage, Noise, Position, ScorerKind, Statistics, is_default};
 use crate::error::SearchError;
-use crate::noise::NoiseScale;
+use crate::noise::{Direction, NoiseScale};
 use crate::rank::evolution::Nb201EvolutionConfig;
+use crate::rank::hessian::PowerIteration;
 use crate::rank::metrics::RankMetric;
 use genas_net::UnsampledOps;
 use genas_space::Streams;
@@ -107,11 +108,35 @@ pub struct NoiseConfig {
     pub scale: NoiseScale,
     /// Which parameters are perturbed; `cells` leaves out stem, residual blocks, last BatchNorm and classifier.
     pub position: Position,
+    /// Where it points. Settings that earlier versions lack are written only where they are set, so that what was measured
+    /// then belongs to the same settings.
+    #[serde(skip_serializing_if = "is_default")]
+    pub direction: Direction,
+    /// Validation images of a Hessian's gradients, the first so many; without a number [`HESSIAN_IMAGES`], or all if there
+    /// are fewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hessian_images: Option<usize>,
+    /// Most products with a Hessian; without a number [`HESSIAN_ITERATIONS`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hessian_iterations: Option<usize>,
+    /// Length of the steps of its differences, in lengths of the weights; without a number [`HESSIAN_STEP`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hessian_step: Option<f64>,
     /// Independent draws.
     pub draws: usize,
     /// Recalibrate BatchNorm again after the noise.
     pub recalibrate: bool,
 }
+
+/// Images of a Hessian. The paper does not say.
+pub const HESSIAN_IMAGES: usize = 256;
+/// PyHessian's most products with a Hessian.
+pub const HESSIAN_ITERATIONS: usize = 100;
+/// A step whose eigenvalues are steady: at a hundredth of it they were off by 4 to 27 % on four cells, by the few kinks
+/// that it happens to cross (docs/nasbench201.md).
+pub const HESSIAN_STEP: f64 = 1e-3;
+/// PyHessian's share of an eigenvalue by which it may still change.
+const HESSIAN_TOLERANCE: f64 = 1e-3;
 
 /// The paper's (spec 02-5), with one draw as published.
 impl Default for NoiseConfig {
@@ -122,9 +147,69 @@ impl Default for NoiseConfig {
             noise: Noise::Cumulative,
             scale: NoiseScale::Absolute,
             position: Position::All,
+            direction: Direction::Random,
+            hessian_images: None,
+            hessian_iterations: None,
+            hessian_step: None,
             draws: 1,
             recalibrate: false,
         }
+    }
+}
+
+impl NoiseConfig {
+    /// When the search for a Hessian's eigenvector ends.
+    pub fn power(&self) -> PowerIteration {
+        let iterations = self.hessian_iterations.unwrap_or(HESSIAN_ITERATIONS);
+        PowerIteration { iterations, tolerance: HESSIAN_TOLERANCE }
+    }
+
+    /// Rejects settings that cannot work, naming them.
+    fn check(&self, measured: &MeasureConfig) -> Result<(), String> {
+        let Self { name, sigmas, draws, .. } = self;
+        let increasing = sigmas.windows(2).all(|w| w[0] < w[1]);
+        if sigmas.is_empty() || !increasing || !sigmas.iter().all(|s| *s > 0.0 && s.is_finite()) {
+            return Err(format!(
+                "the sigmas of the noise {name} must be positive and strictly increasing, not {sigmas:?}"
+            ));
+        }
+        if *draws == 0 {
+            return Err(format!("the noise {name} has 0 draws, but needs at least 1"));
+        }
+        if self.recalibrate && measured.recalibration_images == 0 {
+            return Err(format!(
+                "the noise {name} recalibrates, but measure.recalibration-images is 0; set both or neither"
+            ));
+        }
+        let hessian =
+            [("hessian-images", self.hessian_images), ("hessian-iterations", self.hessian_iterations)];
+        if self.direction == Direction::Random {
+            return match hessian.iter().find(|(_, value)| value.is_some()) {
+                None => Ok(()),
+                Some((setting, _)) => Err(format!(
+                    "the noise {name} has {setting}, but its direction is random; set direction = \"hessian\", or take it out"
+                )),
+            };
+        }
+        if *draws > 1 {
+            return Err(format!(
+                "the noise {name} has {draws} draws, but a cell has one Hessian direction; set draws = 1"
+            ));
+        }
+        if let Some((setting, _)) = hessian.iter().find(|(_, value)| *value == Some(0)) {
+            return Err(format!("{setting} of the noise {name} must be at least 1"));
+        }
+        if let Some(step) = self.hessian_step.filter(|step| !(*step > 0.0 && step.is_finite())) {
+            return Err(format!("hessian-step of the noise {name} is {step}, but must be positive"));
+        }
+        let (images, there) = (self.hessian_images.unwrap_or(0), measured.validation_images);
+        if images > there {
+            return Err(format!(
+                "hessian-images of the noise {name} is {images}, but measure.validation-images is {there}; lower the one, or \
+                 raise the other"
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -142,6 +227,10 @@ pub struct MeasureConfig {
     pub recalibration_statistics: Statistics,
     /// Validation images per loss.
     pub validation_images: usize,
+    /// What the losses and accuracies are of the first so many of these images alone, increasing: to see how many it takes.
+    /// They cost nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fewer_images: Vec<usize>,
     /// Batch of recalibration, and of the average of batch means.
     pub batch_size: usize,
     /// Average of the losses.
@@ -158,6 +247,7 @@ impl Default for MeasureConfig {
             recalibration_images: 850,
             recalibration_statistics: Statistics::Ema,
             validation_images: 25_000,
+            fewer_images: Vec::new(),
             batch_size: 64,
             loss_average: LossAverage::Batches,
             scorer: ScorerKind::Ort,
@@ -233,27 +323,23 @@ impl Nb201Config {
             return wrong("supernet.clip", clip, "positive; leave it out to clip nothing");
         }
         for (n, noise) in m.noises.iter().enumerate() {
-            let NoiseConfig { name, sigmas, draws, .. } = noise;
+            let name = &noise.name;
             if name.is_empty() || m.noises[..n].iter().any(|other| other.name == *name) {
                 return Err(format!(
                     "measure.noises needs a name of its own for each, not {name:?} for number {}",
                     n + 1
                 ));
             }
-            let increasing = sigmas.windows(2).all(|w| w[0] < w[1]);
-            if sigmas.is_empty() || !increasing || !sigmas.iter().all(|s| *s > 0.0 && s.is_finite()) {
-                return Err(format!(
-                    "the sigmas of the noise {name} must be positive and strictly increasing, not {sigmas:?}"
-                ));
-            }
-            if *draws == 0 {
-                return Err(format!("the noise {name} has 0 draws, but needs at least 1"));
-            }
-            if noise.recalibrate && m.recalibration_images == 0 {
-                return Err(format!(
-                    "the noise {name} recalibrates, but measure.recalibration-images is 0; set both or neither"
-                ));
-            }
+            noise.check(m)?;
+        }
+        let fewer = &m.fewer_images;
+        if !fewer.windows(2).all(|w| w[0] < w[1])
+            || !fewer.iter().all(|n| (1..m.validation_images).contains(n))
+        {
+            return Err(format!(
+                "measure.fewer-images must increase, from 1 to less than measure.validation-images ({}), not {fewer:?}",
+                m.validation_images
+            ));
         }
         self.evolution.check()?;
         for (n, metric) in self.metrics.iter().enumerate() {
@@ -285,6 +371,17 @@ mod tests {
         let (s, m) = (&config.supernet, &config.measure);
         assert_eq!((s.epochs, s.weight_decay, s.nesterov, s.clip), (250, 5e-4, true, None));
         assert_eq!(m.noise("noise").unwrap().sigmas, [2e-3, 1e-2, 2e-2]);
+    }
+
+    /// A run that an earlier version measured is gone on with.
+    #[test]
+    fn settings_of_later_versions_are_written_where_they_are_set() {
+        let text = settings::to_toml(&Nb201Config::default());
+        for later in ["direction", "hessian", "fewer"] {
+            assert!(!text.contains(later), "{text}");
+        }
+        let noise = NoiseConfig { direction: Direction::Hessian, ..Default::default() };
+        assert!(settings::to_toml(&noise).contains("direction = \"hessian\""));
     }
 
     #[test]
@@ -320,6 +417,14 @@ mod tests {
                 "[measure]\nrecalibration-images = 0\n[[measure.noises]]\nrecalibrate = true",
                 "set both or neither",
             ),
+            ("[[measure.noises]]\ndirection = 'hessian'\ndraws = 2", "one Hessian direction; set draws = 1"),
+            ("[[measure.noises]]\ndirection = 'hessian'\nhessian-iterations = 0", "must be at least 1"),
+            ("[[measure.noises]]\ndirection = 'hessian'\nhessian-images = 25001", "is 25001, but"),
+            ("[[measure.noises]]\ndirection = 'hessian'\nhessian-step = 0.0", "is 0, but must be positive"),
+            ("[[measure.noises]]\nhessian-step = 1e-3", "has hessian-step, but its direction is random"),
+            ("[[measure.noises]]\nhessian-images = 5", "has hessian-images, but its direction is random"),
+            ("[measure]\nfewer-images = [50, 20]", "measure.fewer-images must increase"),
+            ("[measure]\nfewer-images = [25000]", "less than measure.validation-images (25000)"),
         ] {
             let error = error(text);
             assert!(error.contains(part), "{error}");

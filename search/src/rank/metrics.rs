@@ -1,8 +1,9 @@
 //! The metrics that rank cells, each computed from a cell's [measurements](CellMeasurement); higher is better.
 
 use crate::flatness::flatness;
+use crate::noise::Direction;
 use crate::rank::config::MeasureConfig;
-use crate::rank::measure::{CellMeasurement, NoiseMeasurement};
+use crate::rank::measure::{CellMeasurement, FewerImages, NoiseMeasurement};
 use serde::{Deserialize, Serialize};
 
 /// What a metric computes.
@@ -33,6 +34,8 @@ pub enum Formula {
     AngleNoisyAccuracy,
     /// By how much noise raises the loss, negative.
     LossIncrease,
+    /// The Hessian's largest eigenvalue in size, negative; of a noise whose direction is the Hessian's.
+    Sharpness,
 }
 
 impl Formula {
@@ -42,7 +45,7 @@ impl Formula {
         match self {
             Params | Flops | Angle | Loss | Accuracy => false,
             Flatness | AngleFlatness | AccuracyFlatness | NoisyLoss | NoisyAccuracy | AngleNoisyAccuracy
-            | LossIncrease => true,
+            | LossIncrease | Sharpness => true,
         }
     }
 }
@@ -64,6 +67,9 @@ pub struct RankMetric {
     /// Only the first so many draws; without a number all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draws: Option<usize>,
+    /// Losses and accuracies of so many validation images, one of [`MeasureConfig::fewer_images`]; without a number of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_images: Option<usize>,
     /// Weight of the first term of flatness, `|L_1 / sigma_1|`; 0 leaves the slopes.
     #[serde(default = "one")]
     pub alpha: f64,
@@ -97,6 +103,7 @@ impl RankMetric {
             noise: None,
             sigma: None,
             draws: None,
+            validation_images: None,
             alpha: one(),
             eps: eps(),
             gamma: gamma(),
@@ -109,7 +116,7 @@ impl RankMetric {
     }
 
     /// Every formula with its default settings: those of a noise for each noise that is measured, named
-    /// `flatness/NOISE`.
+    /// `flatness/NOISE`. Those of fewer images are made where they are asked for only.
     pub fn all(measured: &MeasureConfig) -> Vec<Self> {
         let plain = [
             ("params", Formula::Params),
@@ -129,7 +136,9 @@ impl RankMetric {
         ];
         let plain = plain.map(|(name, formula)| Self::plain(name, formula)).into_iter();
         let of_noises = measured.noises.iter().flat_map(|noise| {
-            noisy.map(|(name, formula)| {
+            let sharpness = [("sharpness", Formula::Sharpness)];
+            let sharpness = sharpness.into_iter().filter(|_| noise.direction == Direction::Hessian);
+            noisy.into_iter().chain(sharpness).map(|(name, formula)| {
                 Self::of_noise(&format!("{name}/{}", noise.name), formula, &noise.name)
             })
         });
@@ -139,6 +148,19 @@ impl RankMetric {
     /// Rejects what cannot be computed from what is measured.
     pub fn check(&self, measured: &MeasureConfig) -> Result<(), String> {
         let wrong = |reason: String| Err(format!("the metric {:?} {reason}", self.name));
+        let of_images =
+            !matches!(self.formula, Formula::Params | Formula::Flops | Formula::Angle | Formula::Sharpness);
+        if let Some(images) = self.validation_images {
+            if !of_images {
+                return wrong("is of no validation images; take validation-images out".to_owned());
+            }
+            if !measured.fewer_images.contains(&images) {
+                return wrong(format!(
+                    "is of {images} validation images, which is none of measure.fewer-images ({:?})",
+                    measured.fewer_images
+                ));
+            }
+        }
         if !self.formula.needs_noise() {
             return match (&self.noise, self.sigma, self.draws) {
                 (None, None, None) => Ok(()),
@@ -150,6 +172,11 @@ impl RankMetric {
         let Some(noise) = measured.noise(name) else {
             return wrong(format!("is of the noise {name:?}, which is not measured: {}", known()));
         };
+        if self.formula == Formula::Sharpness && noise.direction != Direction::Hessian {
+            return wrong(format!(
+                "is of the noise {name}, whose direction is random; it needs one of the Hessian"
+            ));
+        }
         if let Some(sigma) = self.sigma.filter(|sigma| !noise.sigmas.contains(sigma)) {
             return wrong(format!("is of sigma {sigma}; the noise {name} has {:?}", noise.sigmas));
         }
@@ -169,25 +196,51 @@ impl RankMetric {
     pub fn score(&self, cell: &CellMeasurement) -> f64 {
         let noise = cell.noises.iter().find(|n| Some(&n.name) == self.noise.as_ref());
         let of_noise = |formula: &dyn Fn(&NoiseMeasurement) -> f64| noise.map_or(f64::NAN, formula);
-        let flatness =
-            || of_noise(&|noise| flatness(&noise.sigmas, &self.means(&noise.losses), self.alpha, self.eps));
+        let flatness = || {
+            of_noise(&|noise| flatness(&noise.sigmas, &self.means(self.losses(noise)), self.alpha, self.eps))
+        };
+        let (loss, accuracy) = self.plain_parts(cell);
+        let noisy_loss = || of_noise(&|noise| self.at_level(noise, self.losses(noise)));
+        let noisy_accuracy = || of_noise(&|noise| self.at_level(noise, self.accuracies(noise)));
         let weighted = || of_noise(&|noise| self.gamma / noise.sigmas[0]) * flatness();
         match self.formula {
             Formula::Params => cell.params as f64,
             Formula::Flops => cell.flops as f64,
             Formula::Angle => cell.angle.radians,
-            Formula::Loss => -cell.loss,
-            Formula::Accuracy => cell.accuracy,
+            Formula::Loss => -loss,
+            Formula::Accuracy => accuracy,
             Formula::Flatness => flatness(),
             Formula::AngleFlatness => cell.angle.over_pi + weighted(),
-            Formula::AccuracyFlatness => cell.accuracy + weighted(),
-            Formula::NoisyLoss => -of_noise(&|noise| self.at_level(noise, &noise.losses)),
-            Formula::NoisyAccuracy => of_noise(&|noise| self.at_level(noise, &noise.accuracies)),
-            Formula::AngleNoisyAccuracy => {
-                cell.angle.over_pi + of_noise(&|noise| self.at_level(noise, &noise.accuracies))
+            Formula::AccuracyFlatness => accuracy + weighted(),
+            Formula::NoisyLoss => -noisy_loss(),
+            Formula::NoisyAccuracy => noisy_accuracy(),
+            Formula::AngleNoisyAccuracy => cell.angle.over_pi + noisy_accuracy(),
+            Formula::LossIncrease => loss - noisy_loss(),
+            Formula::Sharpness => {
+                of_noise(&|noise| noise.curvature.map_or(f64::NAN, |curves| -curves.eigenvalue.abs()))
             }
-            Formula::LossIncrease => cell.loss - of_noise(&|noise| self.at_level(noise, &noise.losses)),
         }
+    }
+
+    /// Loss and accuracy without noise; NaN where they are of images that were not measured.
+    fn plain_parts(&self, cell: &CellMeasurement) -> (f64, f64) {
+        let Some(images) = self.validation_images else { return (cell.loss, cell.accuracy) };
+        let found = cell.fewer.iter().find(|fewer| fewer.images == images);
+        found.map_or((f64::NAN, f64::NAN), |fewer| (fewer.loss, fewer.accuracy))
+    }
+
+    fn losses<'m>(&self, noise: &'m NoiseMeasurement) -> &'m [Vec<f64>] {
+        self.of_images(noise).map_or(&noise.losses, |fewer| &fewer.loss)
+    }
+
+    fn accuracies<'m>(&self, noise: &'m NoiseMeasurement) -> &'m [Vec<f64>] {
+        self.of_images(noise).map_or(&noise.accuracies, |fewer| &fewer.accuracy)
+    }
+
+    /// What was measured on fewer images, if the metric is of these. [`RankMetric::check`] has seen that they are there.
+    fn of_images<'m>(&self, noise: &'m NoiseMeasurement) -> Option<&'m FewerImages<Vec<Vec<f64>>>> {
+        let images = self.validation_images?;
+        noise.fewer.iter().find(|fewer| fewer.images == images)
     }
 
     /// Means over the draws, per level.
@@ -217,6 +270,7 @@ mod tests {
     use super::*;
     use crate::metric::AngleScore;
     use crate::rank::config::NoiseConfig;
+    use crate::rank::hessian::Curvature;
 
     fn cell() -> CellMeasurement {
         CellMeasurement {
@@ -226,11 +280,18 @@ mod tests {
             angle: AngleScore { radians: 1.5, over_pi: 0.5, vector_length: 3 },
             loss: 0.75,
             accuracy: 0.25,
+            fewer: vec![FewerImages { images: 10, loss: 0.5, accuracy: 0.125 }],
             noises: vec![NoiseMeasurement {
                 name: "n".to_owned(),
                 sigmas: vec![0.5, 1.0],
                 losses: vec![vec![1.0, 3.0], vec![2.0, 6.0]],
                 accuracies: vec![vec![0.25, 0.5], vec![0.0, 0.25]],
+                fewer: vec![FewerImages {
+                    images: 10,
+                    loss: vec![vec![2.0, 6.0], vec![4.0, 12.0]],
+                    accuracy: vec![vec![0.5, 1.0], vec![0.0, 0.5]],
+                }],
+                curvature: Some(Curvature { eigenvalue: -3.0, iterations: 4, converged: true }),
             }],
         }
     }
@@ -260,7 +321,15 @@ mod tests {
         assert_eq!(score(RankMetric { sigma: Some(0.5), ..noisy(Formula::NoisyAccuracy) }), 0.375);
         assert_eq!(score(RankMetric { sigma: Some(0.5), ..noisy(Formula::AngleNoisyAccuracy) }), 0.5 + 0.375);
         assert_eq!(score(RankMetric { sigma: Some(0.5), ..noisy(Formula::LossIncrease) }), -1.25);
+        assert_eq!(score(noisy(Formula::Sharpness)), -3.0);
         assert!(RankMetric::of_noise("m", Formula::Flatness, "other").score(&cell()).is_nan());
+        // Of ten images losses are twice as large under noise.
+        let ten = |metric: RankMetric| score(RankMetric { validation_images: Some(10), ..metric });
+        assert_eq!(ten(noisy(Formula::Flatness)), 0.0625);
+        assert_eq!(ten(noisy(Formula::NoisyLoss)), -6.0);
+        assert_eq!(ten(noisy(Formula::NoisyAccuracy)), 0.5);
+        assert_eq!(ten(noisy(Formula::LossIncrease)), 0.5 - 6.0);
+        assert_eq!(ten(RankMetric::plain("m", Formula::Accuracy)), 0.125);
     }
 
     #[test]
@@ -283,6 +352,12 @@ mod tests {
             (RankMetric::plain("m", Formula::Flatness), "needs a noise: one of n"),
             (RankMetric::of_noise("m", Formula::Flatness, "o"), "\"o\", which is not measured: n"),
             (RankMetric { sigma: Some(0.7), ..flat() }, "sigma 0.7; the noise n has [0.5, 1.0]"),
+            (RankMetric { validation_images: Some(7), ..flat() }, "none of measure.fewer-images ([])"),
+            (
+                RankMetric { validation_images: Some(7), ..RankMetric::plain("m", Formula::Angle) },
+                "is of no validation images",
+            ),
+            (RankMetric::of_noise("m", Formula::Sharpness, "n"), "it needs one of the Hessian"),
             (RankMetric { draws: Some(3), ..flat() }, "takes 3 draws; the noise n has 2"),
             (RankMetric { alpha: f64::NAN, ..flat() }, "0 or more"),
         ] {

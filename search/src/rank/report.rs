@@ -13,7 +13,7 @@ use super::evolution::Evolutions;
 use super::statistics::{StatisticsError, best_cells, precision_at, regret, spearman, tau_b};
 
 /// Resamples of the cells, for intervals.
-const RESAMPLES: usize = 2000;
+pub(super) const RESAMPLES: usize = 2000;
 /// How many of the best cells are looked for among those that a metric ranks best.
 const TOP: [usize; 3] = [1, 10, 50];
 /// What metrics must beat to be worth their time: what costs nothing, and what is known without noise.

@@ -10,7 +10,7 @@
 //! | `scatter/` | a picture for each metric |
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -89,20 +89,9 @@ impl RankRun<'_> {
     /// because its loss is no number, is said and left out.
     pub fn run(&self) -> Result<Report, SearchError> {
         let config = self.config;
-        config.check().map_err(SearchError::Setting)?;
         let metrics = config.ranked_by();
         let evolved = self.evolve.map(|name| find(&metrics, name)).transpose()?;
-        let folder = self.directory.join("supernet");
-        let settings = self.directory.join("config.toml");
-        let write_settings = || atomic_write(&settings, to_toml(config).as_bytes());
-        if !settings.exists() {
-            write_settings()?;
-        }
-        supernet::train(&folder, config, self.halves, self.devices, self.resume, self.observer)?;
-        let mut measurements = Measurements::open(self, &folder)?;
-        measurements.complete(self.cells)?;
-        // Not refused: these are the run's settings, with other metrics perhaps.
-        write_settings()?;
+        let mut measurements = self.measured()?;
         let table = measurements.table(&metrics);
         atomic_write(&self.directory.join(SCORES), table.to_csv().as_bytes())?;
         let mut report = Report::new(&table, &config.streams()).map_err(|e| match e {
@@ -127,6 +116,50 @@ impl RankRun<'_> {
         write_json(&self.directory.join(RESULT), &report)?;
         Ok(report)
     }
+
+    /// Trains the supernet unless it is there, and measures the cells that are not; no truth is needed. What is found is in the
+    /// folder ([`held`]).
+    ///
+    /// # Errors
+    ///
+    /// As those of [`run`](Self::run).
+    pub fn measure(&self) -> Result<(), SearchError> {
+        self.measured().map(drop)
+    }
+
+    fn measured(&self) -> Result<Measurements<'_>, SearchError> {
+        let config = self.config;
+        config.check().map_err(SearchError::Setting)?;
+        let folder = self.directory.join("supernet");
+        let settings = self.directory.join("config.toml");
+        let write_settings = || atomic_write(&settings, to_toml(config).as_bytes());
+        if !settings.exists() {
+            write_settings()?;
+        }
+        supernet::train(&folder, config, self.halves, self.devices, self.resume, self.observer)?;
+        let mut measurements = Measurements::open(self, &folder)?;
+        measurements.complete(self.cells)?;
+        // Not refused: these are the run's settings, with other metrics perhaps.
+        write_settings()?;
+        Ok(measurements)
+    }
+}
+
+/// The cells that a run's folder holds, whatever they were measured for. Nothing is written.
+///
+/// # Errors
+///
+/// If a line is damaged, or some were measured with other settings than others.
+pub fn held(directory: &Path) -> Result<Vec<CellMeasurement>, SearchError> {
+    let path = directory.join(CELLS);
+    let lines: Vec<Line> = Lines::read(&path)?;
+    if lines.windows(2).any(|pair| pair[0].settings != pair[1].settings) {
+        return Err(SearchError::format(
+            &path,
+            "holds cells that were measured with different settings; use another --out",
+        ));
+    }
+    Ok(lines.into_iter().map(|line| line.measurement).collect())
 }
 
 fn find<'m>(metrics: &'m [RankMetric], name: &str) -> Result<&'m RankMetric, SearchError> {
@@ -142,7 +175,7 @@ fn find<'m>(metrics: &'m [RankMetric], name: &str) -> Result<&'m RankMetric, Sea
 /// The cells that were measured, in memory and on disk.
 struct Measurements<'a> {
     run: &'a RankRun<'a>,
-    supernet: &'a Path,
+    supernet: PathBuf,
     /// What they depend on (a hash).
     settings: String,
     lines: Lines,
@@ -152,7 +185,7 @@ struct Measurements<'a> {
 }
 
 impl<'a> Measurements<'a> {
-    fn open(run: &'a RankRun<'a>, supernet: &'a Path) -> Result<Self, SearchError> {
+    fn open(run: &'a RankRun<'a>, supernet: &Path) -> Result<Self, SearchError> {
         let settings = fingerprint(&(
             &run.config.measure,
             run.config.seed,
@@ -175,7 +208,7 @@ impl<'a> Measurements<'a> {
             ));
         }
         let known = held.into_iter().map(|line| (line.measurement.cell, line.measurement)).collect();
-        Ok(Self { run, supernet, settings, lines, known, measurer: None })
+        Ok(Self { run, supernet: supernet.to_owned(), settings, lines, known, measurer: None })
     }
 
     /// The cell whose measurement stands for a cell.
@@ -201,9 +234,13 @@ impl<'a> Measurements<'a> {
         }
         let measurer = match &mut self.measurer {
             Some(measurer) => &*measurer,
-            none => {
-                none.insert(Measurer::new(supernet::read(self.supernet)?, halves, config, devices, provider)?)
-            }
+            none => none.insert(Measurer::new(
+                supernet::read(&self.supernet)?,
+                halves,
+                config,
+                devices,
+                provider,
+            )?),
         };
         let done = (wanted.len() - missing.len()) as u64;
         observer.begin("cells", wanted.len() as u64, done);
