@@ -212,6 +212,29 @@ fn retrained_networks_are_compared() {
     );
 }
 
+/// Photos are read as the training's test reads them.
+#[test]
+fn networks_of_photos() {
+    let place =
+        Place::new(&CONFIG.replace("auxiliary = true", "auxiliary = false\n[retrain.photos]\nsize = 48"));
+    let data = "shapes/imagefolder";
+    let args = ["retrain", "--network", "imagenet", "--cell", CELLS[0], "--config", "config.toml"];
+    let trained = place.succeeds(&[&args[..], &["--data", data, "--out", "run"]].concat());
+    let folders = fs::read_dir(place.at("shapes/imagefolder/val")).unwrap();
+    let n: usize = folders.map(|folder| fs::read_dir(folder.unwrap().path()).unwrap().count()).sum();
+    let (n, of) =
+        (n.to_string(), ["landscape", "--run", "run", "--data", data, "--sigmas", "0.02", "--draws", "1"]);
+    let result = place.succeeds(&[&of[..], &["--images", &n]].concat());
+    let without = &result["curves"][0]["levels"][0];
+    for (key, value) in [("accuracy", &trained["top1"]), ("loss", &trained["loss"])] {
+        let (found, expected) = (without[key]["mean"].as_f64().unwrap(), value.as_f64().unwrap());
+        assert!((found - expected).abs() < 1e-5, "{key}: {found} {expected}");
+    }
+    place.fails(&[&of[..], &["--recalibrate", "--out", "anew"]].concat(), 1, &["--recalibrate", "photos"]);
+    let cifar = ["landscape", "--run", "run", "--data", DATA, "--out", "other"];
+    place.fails(&cifar, 1, &["shapes/cifar10"]);
+}
+
 /// The best, middle and worst cells of a ranking.
 #[test]
 fn cells_of_a_ranking() {
