@@ -244,8 +244,8 @@ Example:
     },
     /// Reads a data set through and names broken files; exit code 1 if there are any
     ///
-    /// Recognises CIFAR-10 and CIFAR-100 binary folders, folders of images (train/CLASS, val/CLASS), tar shards and
-    /// COCO (annotations/instances_SPLIT.json with images in SPLIT).
+    /// Recognises CIFAR-10 and CIFAR-100 binary folders, ImageNet16's batches, folders of images (train/CLASS, val/CLASS),
+    /// tar shards and COCO (annotations/instances_SPLIT.json with images in SPLIT).
     #[command(after_help = "Example:\n  genas data check cifar-10-batches-bin")]
     Check {
         /// The data set

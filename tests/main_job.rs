@@ -155,7 +155,7 @@ fn accuracy_under_noise_is_a_metric(place: &Place) {
     let journal = fs::read_to_string(place.at("noisy/search.jsonl")).unwrap();
     for line in journal.lines() {
         let line: Value = serde_json::from_str(line).unwrap();
-        let part = |name: &str, key: &str| line[name][key].clone();
+        let part = |name: &str, key: &str| line["parts"][name][key].clone();
         let accuracies: Vec<f64> = serde_json::from_value(part("noisy_accuracy", "accuracies")).unwrap();
         let (noisy, angle) = (part("noisy_accuracy", "score"), part("angle", "over_pi"));
         let (noisy, angle) = (noisy.as_f64().unwrap(), angle.as_f64().unwrap());

@@ -17,13 +17,14 @@ use crate::values::count;
 /// metric.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-Presets: nb201-laptop, nb201-cifar10
+Presets: nb201-laptop, nb201-cifar10, nb201-ablations, nb201-ablations-cifar10
 
 Examples:
   genas rank --config nb201-laptop --data cifar-10-batches-bin --truth nb201_15625.csv --out runs/rank --sample 1000
   genas rank --config nb201-laptop --data cifar-10-batches-bin --truth nb201_15625.csv --out runs/rank --resume
   genas rank --config nb201-laptop --data cifar-10-batches-bin --truth nb201_15625.csv --out runs/rank --resume \
     --evolve noisy-loss/paper --set evolution.seeds=3
+  genas rank --config nb201-laptop --data ImageNet16 --set data.image-size=16 --truth nb201_15625.csv --out runs/16
   genas rank --config my.toml --data cifar100 --truth nb201_15625.csv --out runs/100 --sample 500 --unique")]
 pub struct RankArgs {
     /// Settings: a file or one of the presets below

@@ -184,9 +184,10 @@ impl NoiseConfig {
         let hessian =
             [("hessian-images", self.hessian_images), ("hessian-iterations", self.hessian_iterations)];
         if self.direction == Direction::Random {
-            return match hessian.iter().find(|(_, value)| value.is_some()) {
+            let set = hessian.iter().find(|(_, value)| value.is_some()).map(|(setting, _)| *setting);
+            return match set.or(self.hessian_step.map(|_| "hessian-step")) {
                 None => Ok(()),
-                Some((setting, _)) => Err(format!(
+                Some(setting) => Err(format!(
                     "the noise {name} has {setting}, but its direction is random; set direction = \"hessian\", or take it out"
                 )),
             };
