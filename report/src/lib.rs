@@ -1,4 +1,4 @@
-//! A run's folder as one HTML page that can be sent to a colleague ([`page`]), and several runs, cells and published rows in
+//! A run's folder as one HTML page that can be sent to a colleague ([`page()`]), and several runs, cells and published rows in
 //! the form of the paper's Tables 2 to 4 ([`mod@compare`]).
 //!
 //! The folder is read into plain values first ([`model`]). Nothing in it is taken for granted: a search may be half done, a
@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`model`] | a run's files as plain values |
 //! | [`html`] | text, numbers and tables as HTML; the page's frame |
-//! | [`page`] | the sections in their order |
+//! | [`mod@page`] | the sections in their order |
 //! | `section` | one file for each section |
 //! | [`mod@compare`] | several runs and cells beside published ones |
 //! | [`pictures`] | photos made small and put into the page |

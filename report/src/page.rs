@@ -130,9 +130,9 @@ mod tests {
             });
             picture.save(dir.path().join(format!("coco/pictures/{n}.png"))).unwrap();
         }
-        let page = super::page(&Run::read(dir.path()).unwrap());
-        assert!(page.faults.is_empty(), "{:?}", page.faults);
-        assert!(page.html.len() < MAIL && page.html.contains("pictures more"), "{}", page.html.len());
+        let search = page(&Run::read(dir.path()).unwrap());
+        assert!(search.faults.is_empty(), "{:?}", search.faults);
+        assert!(search.html.len() < MAIL && search.html.contains("pictures more"), "{}", search.html.len());
 
         let dir = tempfile::tempdir().unwrap();
         let metrics: Vec<String> = (0..19).map(|n| format!("a-metric-of-noise/{n}")).collect();
@@ -146,7 +146,11 @@ mod tests {
             scores.push('\n');
         }
         fs::write(dir.path().join("scores.csv"), scores).unwrap();
-        let page = super::page(&Run::read(dir.path()).unwrap());
-        assert!(page.html.len() < MAIL && page.html.contains("11 metrics more"), "{}", page.html.len());
+        let ranking = page(&Run::read(dir.path()).unwrap());
+        assert!(
+            ranking.html.len() < MAIL && ranking.html.contains("11 metrics more"),
+            "{}",
+            ranking.html.len()
+        );
     }
 }

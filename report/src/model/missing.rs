@@ -68,8 +68,8 @@ fn epochs(run: &Run) -> String {
     let done = run.supernet.get().map_or(0, |curves| curves.rows.len());
     let of = run.settings.get().and_then(|settings| settings.count("supernet.epochs"));
     match of {
-        Some(of) => format!(": {done} of {of} epochs are done; continue with --resume"),
-        None => format!(": {done} epochs are done; continue with --resume"),
+        Some(of) => format!(": {done} of {of} epochs are done; continue with `--resume`"),
+        None => format!(": {done} epochs are done; continue with `--resume`"),
     }
 }
 

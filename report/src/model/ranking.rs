@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use genas_space::Nb201Cell;
 use serde::{Deserialize, Serialize};
 
 use super::Part;
@@ -136,30 +137,33 @@ fn scores(files: &Reader) -> Part<Scores> {
         Part::Damaged(fault) => return Part::Damaged(fault),
     };
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes.as_slice());
-    let head: Vec<String> = match reader.headers() {
-        Ok(head) if head.iter().take(3).eq(["index", "architecture", "truth"]) => {
-            head.iter().map(str::to_owned).collect()
-        }
-        _ => {
-            let fault = files
-                .fault(file, "its first line is not `index,architecture,truth,...`: these are no scores");
-            return Part::Damaged(fault);
-        }
+    let head: Vec<String> =
+        reader.headers().map(|head| head.iter().map(str::to_owned).collect()).unwrap_or_default();
+    let place = |names: &[&str]| head.iter().position(|name| names.contains(&name.as_str()));
+    // Records keep the number of a cell only, which says as much.
+    let cell = place(&["architecture", "arch"]).or(place(&["index"]));
+    let (Some(cell), Some(truth)) = (cell, place(&["truth"])) else {
+        let fault =
+            files.fault(file, "its first line names no `architecture` and `truth`: these are no scores");
+        return Part::Damaged(fault);
     };
+    let metrics: Vec<usize> =
+        (0..head.len()).filter(|n| ![cell, truth].contains(n) && head[*n] != "index").collect();
     let (mut scores, mut broken) = (Scores::default(), 0);
-    let mut columns: Vec<Vec<f64>> = vec![Vec::new(); head.len() - 3];
+    let mut columns: Vec<Vec<f64>> = vec![Vec::new(); metrics.len()];
     for record in reader.records() {
-        let numbers = record.ok().and_then(|record| {
-            let numbers: Option<Vec<f64>> = record.iter().skip(2).map(|cell| cell.parse().ok()).collect();
-            Some((record.get(1)?.to_owned(), numbers.filter(|n| n.len() == head.len() - 2)?))
+        let row = record.ok().and_then(|record| {
+            let number = |n: usize| record.get(n)?.parse::<f64>().ok();
+            let numbers: Option<Vec<f64>> = metrics.iter().map(|n| number(*n)).collect();
+            Some((name(record.get(cell)?), number(truth)?, numbers?))
         });
-        let Some((cell, numbers)) = numbers else {
+        let Some((cell, truth, numbers)) = row else {
             broken += 1;
             continue;
         };
         scores.cells.push(cell);
-        scores.truth.push(numbers[0]);
-        columns.iter_mut().zip(&numbers[1..]).for_each(|(column, number)| column.push(*number));
+        scores.truth.push(truth);
+        columns.iter_mut().zip(&numbers).for_each(|(column, number)| column.push(*number));
     }
     if broken > 0 {
         let fault = files.fault(
@@ -170,8 +174,14 @@ fn scores(files: &Reader) -> Part<Scores> {
             return Part::Damaged(fault);
         }
     }
-    scores.metrics = head[3..].iter().cloned().zip(columns).collect();
+    scores.metrics = metrics.iter().map(|n| head[*n].clone()).zip(columns).collect();
     Part::Present(scores)
+}
+
+/// A cell as it is written, also of its number.
+fn name(cell: &str) -> String {
+    let numbered = cell.parse().ok().and_then(|index| Nb201Cell::from_index(index).ok());
+    numbered.map_or_else(|| cell.to_owned(), |cell| cell.to_string())
 }
 
 #[cfg(test)]
@@ -189,6 +199,8 @@ mod tests {
                 br#"{"n":2,"tau":{"loss":0.5,"angle":0.75},"precision":{"loss":{"10":0.5}},"better_half":{"n":1,"tau":{}}}"#,
             ),
         ]);
+        let first = Nb201Cell::from_index(0).unwrap().to_string();
+        assert_eq!((name("x"), name("0"), name(&first)), ("x".to_owned(), first.clone(), first));
         let ranked = Ranked::read(&files);
         let scores = ranked.scores.get().unwrap();
         assert_eq!((scores.cells.len(), scores.truth[0], scores.metrics["loss"][0]), (2, 50.5, 0.25));

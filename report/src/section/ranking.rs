@@ -22,6 +22,7 @@ pub(crate) fn section(run: &Run) -> Option<Section> {
         );
         html += &figure("taus", &taus(&outcome.all));
         html += &table(&outcome.all, "All cells");
+        html += &paragraph(COLUMNS);
         if let Some(half) = &outcome.better_half {
             html += &heading("The better half");
             html += &paragraph("Among good cells ranking is harder, and matters more.");
@@ -54,10 +55,14 @@ fn taus(ranking: &Ranking) -> Chart {
 }
 
 fn table(ranking: &Ranking, caption: &str) -> String {
-    let mut table = Table::new(
-        format!("{caption} ({})", grouped(ranking.n)),
-        &["metric", "tau", "from", "to", "Spearman", "top 10", "top 50", "regret", "above"],
-    );
+    // Of fewer than fifty cells there are no fifty best.
+    let known = |k: &str| ranking.precision.values().any(|shares| shares.contains_key(k));
+    let tops: Vec<(&str, &str)> =
+        [("10", "top 10"), ("50", "top 50")].into_iter().filter(|(k, _)| known(k)).collect();
+    let mut head = vec!["metric", "tau", "from", "to", "Spearman"];
+    head.extend(tops.iter().map(|(_, name)| *name));
+    head.extend(["regret", "above"]);
+    let mut table = Table::new(format!("{caption} ({})", grouped(ranking.n)), &head);
     for name in ranking.order() {
         let tau = ranking.tau[name];
         let three = |value: f64| format!("{value:.3}");
@@ -67,23 +72,25 @@ fn table(ranking: &Ranking, caption: &str) -> String {
             let beaten = baselines.iter().filter(|(_, difference)| difference[0] > 0.0);
             beaten.map(|(baseline, _)| baseline.as_str()).collect::<Vec<_>>().join(", ")
         });
-        table.row(vec![
+        let mut row = vec![
             Cell::html(code(name)),
             Cell::number(tau, three(tau)),
             Cell::maybe(interval.map(|i| i[0]), three),
             Cell::maybe(interval.map(|i| i[1]), three),
             Cell::maybe(ranking.spearman.get(name).copied(), three),
-            Cell::maybe(share("10"), |share| percent(share, 0)),
-            Cell::maybe(share("50"), |share| percent(share, 0)),
-            Cell::maybe(ranking.regret.get(name).copied(), |regret| format!("{regret:.2}")),
-            Cell::text(above),
-        ]);
+        ];
+        row.extend(tops.iter().map(|(k, _)| Cell::maybe(share(k), |share| percent(share, 0))));
+        row.push(Cell::maybe(ranking.regret.get(name).copied(), |regret| format!("{regret:.2}")));
+        row.push(Cell::text(above));
+        table.row(row);
     }
-    let note = "<span class=\"quiet\">From and to: the 95 % interval of tau. Top 10: the \
-                share of the ten best cells among the metric’s ten best. Regret: the best accuracy less that of the metric’s best \
-                cell, in percent points. Above: baselines whose tau is lower with 95 % certainty.</span>";
-    table.html() + &paragraph(note)
+    table.html()
 }
+
+/// What the columns of a ranking are.
+const COLUMNS: &str = "<span class=\"quiet\">From and to: the 95 % interval of tau. Top 10: the share of the ten best cells \
+                       among the metric’s ten best. Regret: the best accuracy less that of the metric’s best cell, in percent \
+                       points. Above: baselines whose tau is lower with 95 % certainty.</span>";
 
 fn evolved(evolution: &Evolutions) -> String {
     let mut table = Table::new(
@@ -148,7 +155,7 @@ fn scatter(scores: &Scores, name: &str, values: &[f64], tau: Option<&f64>) -> Ch
         .collect();
     let drawn = points.len();
     let mut chart = Chart::new(
-        format!("{name} against accuracy"),
+        format!("{name} and the accuracy trained alone"),
         Axis::linear(format!("rank by {name}, the best at the right")),
         Axis::linear("rank by accuracy trained alone"),
     )
