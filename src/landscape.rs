@@ -89,6 +89,9 @@ pub fn run(ctx: &Ctx, args: &LandscapeArgs) -> Result<()> {
         bail!("a surface is of one network, and these are {}; give one --cell or one --run", subjects.len());
     }
     let _lock = lock(&out)?;
+    if let (None, [run]) = (&args.out, args.run.as_slice()) {
+        ctx.works_in(run);
+    }
     let places: Vec<Place> = match &plan {
         Plan::Curves(levels) => levels.places(),
         Plan::Surface(square) => square.places(),

@@ -8,6 +8,8 @@ pub(crate) struct Span {
     low: f64,
     high: f64,
     log: bool,
+    /// All values are whole numbers, such as epochs: nothing lies between two of them.
+    whole: bool,
 }
 
 impl Span {
@@ -15,21 +17,24 @@ impl Span {
     pub fn of(axis: &Axis, values: impl Iterator<Item = f64>, zero: bool) -> Self {
         let log = axis.scale == Scale::Log;
         if !axis.names.is_empty() {
-            return Self { low: -0.5, high: axis.names.len() as f64 - 0.5, log: false };
+            return Self { low: -0.5, high: axis.names.len() as f64 - 0.5, log: false, whole: true };
         }
+        let values: Vec<f64> = values.filter(|v| v.is_finite()).collect();
+        let whole = !values.is_empty() && values.iter().all(|v| v.fract() == 0.0);
         if let Some([low, high]) = axis.range {
-            return Self { low, high, log };
+            return Self { low, high, log, whole };
         }
         let shown =
-            values.filter(|v| v.is_finite() && (!log || *v > 0.0)).chain((zero && !log).then_some(0.0));
+            values.into_iter().filter(|v| !log || *v > 0.0).chain((zero && !log).then_some(0.0));
         let (low, high) = shown.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
         if low > high {
-            return if log { Self { low: 1.0, high: 10.0, log } } else { Self { low: 0.0, high: 1.0, log } };
+            let [low, high] = if log { [1.0, 10.0] } else { [0.0, 1.0] };
+            return Self { low, high, log, whole };
         }
         if log {
             // A twentieth of the picture on both sides.
             let room = ((high / low).log10() * 0.05).max(0.05);
-            return Self { low: low / 10f64.powf(room), high: high * 10f64.powf(room), log };
+            return Self { low: low / 10f64.powf(room), high: high * 10f64.powf(room), log, whole };
         }
         // Above bars stand their values.
         let share = if zero { 0.08 } else { 0.05 };
@@ -37,7 +42,7 @@ impl Span {
         // Bars stand on the frame, and what cannot be negative does not look as if it could.
         let keep =
             |end: f64, moved: f64| if end * moved <= 0.0 && (zero || end >= 0.0) { 0.0 } else { moved };
-        Self { low: keep(low, low - room), high: keep(high, high + room), log }
+        Self { low: keep(low, low - room), high: keep(high, high + room), log, whole }
     }
 
     /// Place of a value from 0 to 1; nothing for what is not on the axis.
@@ -71,6 +76,7 @@ impl Span {
         let power = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough * 0.8);
         let step = step.unwrap_or(10.0 * power);
+        let step = if self.whole { step.max(1.0) } else { step };
         let first = (self.low / step - 1e-9).ceil();
         // From whole numbers, so that 0.30000000000000004 is 0.3.
         (0..=3 * wanted)
@@ -112,7 +118,7 @@ pub(crate) fn number(value: f64, finest: f64) -> String {
         return text.replace(".0e", "e");
     }
     let digits = if finest.is_finite() && finest > 0.0 {
-        (-finest.log10() - 1e-9).ceil().clamp(0.0, 6.0) as usize
+        (-finest.log10() - 1e-9).ceil().clamp(0.0, 12.0) as usize
     } else {
         3
     };
@@ -149,12 +155,14 @@ mod tests {
     fn ticks_are_round_numbers() {
         let linear = Axis::linear("x");
         assert_eq!(
-            ticks(&linear, &[0.0, 1.0], 5),
+            ticks(&linear, &[0.001, 1.0], 5),
             ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"].map(|t| t.replace("0.0", "0"))
         );
         assert_eq!(ticks(&linear, &[61.0, 78.0], 4), ["65", "70", "75"]);
+        assert_eq!(ticks(&linear, &[0.0, 1.0, 2.0], 6), ["0", "1", "2"]);
+        assert_eq!(ticks(&linear, &[4.34e-4, 4.34002e-4], 2), ["0.000434000", "0.000434001", "0.000434002"]);
         assert_eq!(ticks(&linear, &[0.0, 250.0], 5), ["0", "50", "100", "150", "200", "250"]);
-        assert_eq!(ticks(&linear, &[3.0, 3.0], 4), ["2.6", "2.8", "3.0", "3.2", "3.4"]);
+        assert_eq!(ticks(&linear, &[3.1, 3.1], 4), ["2.6", "2.8", "3.0", "3.2", "3.4", "3.6"]);
         assert_eq!(ticks(&linear, &[], 2), ["0", "0.5", "1.0"]);
         assert_eq!(ticks(&linear, &[f64::NAN, 2e-8, 4e-8], 2), ["2e-8", "3e-8", "4e-8"]);
         assert_eq!(

@@ -33,3 +33,4 @@ pub mod time;
 pub use error::ReportError;
 pub use model::Run;
 pub use page::{Page, page};
+pub use section::time::{Phase, phases};

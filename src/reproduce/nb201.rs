@@ -23,6 +23,19 @@ use crate::context::Ctx;
 use crate::output::table;
 use crate::presets;
 
+/// One of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// Angle against flatness.
+    One,
+    /// By sigma.
+    Five,
+    /// By alpha.
+    Six,
+    /// By position and direction.
+    Seven,
+}
+
 /// A table of the paper beside what is measured.
 #[derive(Debug, Serialize)]
 struct Reproduced {
@@ -65,10 +78,11 @@ struct Plan {
     reference: usize,
 }
 
-pub fn run(ctx: &Ctx, args: &ReproduceArgs) -> Result<()> {
+pub fn run(ctx: &Ctx, args: &ReproduceArgs, which: Table) -> Result<()> {
     let config = settings(ctx, args)?;
-    let plan = plan(args.target, &config.measure).map_err(anyhow::Error::msg)?;
+    let plan = plan(which, &config.measure).map_err(anyhow::Error::msg)?;
     let _lock = lock(&args.out)?;
+    ctx.works_in(&args.out);
     let known = truth_of_run(args)?;
     let streams = config.streams();
     let cells: Vec<Nb201Cell> = match (args.sample, &known) {
@@ -76,7 +90,7 @@ pub fn run(ctx: &Ctx, args: &ReproduceArgs) -> Result<()> {
         (None, Some(rows)) => rows.iter().map(|(cell, _)| *cell).collect(),
         (None, None) => Nb201Cell::all().collect(),
     };
-    let held: HashMap<Nb201Cell, CellMeasurement> = measured(ctx, args, &config, &cells)?;
+    let held: HashMap<Nb201Cell, CellMeasurement> = measured(ctx, args, which, &config, &cells)?;
     let found: Vec<(&Nb201Cell, &CellMeasurement)> =
         cells.iter().filter_map(|cell| Some((cell, held.get(cell)?))).collect();
 
@@ -90,9 +104,9 @@ pub fn run(ctx: &Ctx, args: &ReproduceArgs) -> Result<()> {
             args.out.display()
         ),
     };
-    let values: Vec<f64> = match args.target {
-        Target::Table1 => found.iter().map(|(_, cell)| cell.angle.radians).collect(),
-        Target::Table5 | Target::Table6 | Target::Table7 => {
+    let values: Vec<f64> = match which {
+        Table::One => found.iter().map(|(_, cell)| cell.angle.radians).collect(),
+        Table::Five | Table::Six | Table::Seven => {
             let truth = truth(args, set, known)?;
             let of = |cell: &Nb201Cell| {
                 truth.get(cell).copied().with_context(|| {
@@ -121,19 +135,10 @@ pub fn run(ctx: &Ctx, args: &ReproduceArgs) -> Result<()> {
         supernet_epochs: config.supernet.epochs,
         rows: rows.collect(),
     };
-    let path = args.out.join("tables").join(format!("{}.json", name(args.target)));
+    let path = args.out.join("tables").join(format!("{}.json", args.target.name()));
     write_json(&path, &reproduced)?;
     ctx.out
         .result(&reproduced, || format!("{}written: {}", text(&reproduced, plan.reference), path.display()))
-}
-
-fn name(target: Target) -> &'static str {
-    match target {
-        Target::Table1 => "table1",
-        Target::Table5 => "table5",
-        Target::Table6 => "table6",
-        Target::Table7 => "table7",
-    }
 }
 
 /// The settings that were given, or those of RUN; if both, they must say the same of what is measured.
@@ -163,6 +168,7 @@ fn settings(ctx: &Ctx, args: &ReproduceArgs) -> Result<Nb201Config> {
 fn measured(
     ctx: &Ctx,
     args: &ReproduceArgs,
+    which: Table,
     config: &Nb201Config,
     cells: &[Nb201Cell],
 ) -> Result<HashMap<Nb201Cell, CellMeasurement>> {
@@ -191,7 +197,7 @@ fn measured(
     // Before hours are spent.
     let truth = args.truth.as_deref().map(GroundTruth::read).transpose()?;
     let truth = truth.as_ref().map(|truth| truth.accuracies(set)).transpose()?;
-    if truth.is_none() && args.target != Target::Table1 {
+    if truth.is_none() && which != Table::One {
         bail!("give --truth, the accuracies that flatness is compared with");
     }
     let devices = ctx.devices()?;
@@ -251,7 +257,7 @@ fn truth(
 }
 
 /// The rows of a table from what is measured. Every row is of one draw, as published.
-fn plan(target: Target, measured: &MeasureConfig) -> Result<Plan, String> {
+fn plan(which: Table, measured: &MeasureConfig) -> Result<Plan, String> {
     let flatness = |what: &str, sigmas: &[f64], position: Position, direction: Direction| {
         let fits = |noise: &&NoiseConfig| {
             noise.sigmas == sigmas
@@ -274,15 +280,15 @@ fn plan(target: Target, measured: &MeasureConfig) -> Result<Plan, String> {
     };
     let paper = |what: &str| flatness(what, &SIGMAS, Position::All, Direction::Random);
     let row = |metric: RankMetric, paper: Taus| Row { name: metric.name.clone(), metric, paper };
-    let (about, reference) = match target {
-        Target::Table1 => ("tau between angle and flatness", 0),
-        Target::Table5 => ("tau of flatness with the true accuracies, by sigma", 2),
-        Target::Table6 => ("tau of flatness with the true accuracies, by alpha", 3),
-        Target::Table7 => ("tau of flatness with the true accuracies, by position and direction", 0),
+    let (about, reference) = match which {
+        Table::One => ("tau between angle and flatness", 0),
+        Table::Five => ("tau of flatness with the true accuracies, by sigma", 2),
+        Table::Six => ("tau of flatness with the true accuracies, by alpha", 3),
+        Table::Seven => ("tau of flatness with the true accuracies, by position and direction", 0),
     };
-    let rows = match target {
-        Target::Table1 => vec![row(paper("angle, flatness")?, TABLE_1)],
-        Target::Table5 => {
+    let rows = match which {
+        Table::One => vec![row(paper("angle, flatness")?, TABLE_1)],
+        Table::Five => {
             let one = |(sigmas, tau): ([f64; 3], Taus)| {
                 let [a, b, c] = sigmas;
                 let name = format!("{a:e}, {b:e}, {c:e}");
@@ -290,13 +296,13 @@ fn plan(target: Target, measured: &MeasureConfig) -> Result<Plan, String> {
             };
             TABLE_5.into_iter().map(one).collect::<Result<_, String>>()?
         }
-        Target::Table6 => {
+        Table::Six => {
             let one = |(alpha, tau): (f64, Taus)| {
                 Ok(row(RankMetric { alpha, ..paper(&format!("alpha {alpha}"))? }, tau))
             };
             TABLE_6.into_iter().map(one).collect::<Result<_, String>>()?
         }
-        Target::Table7 => {
+        Table::Seven => {
             let one = |(position, direction, tau): (Position, Direction, Taus)| {
                 let position_name = match position {
                     Position::All => "all weights",
@@ -345,18 +351,9 @@ fn text(reproduced: &Reproduced, reference: usize) -> String {
     format!(
         "{}: {about}, {set}\n{}\n{n} cells, a supernet of {supernet_epochs} epochs; the paper's values are of 15,625 cells and 250 \
          epochs\n",
-        title(reproduced.target),
+        reproduced.target.title(),
         table(head, &lines)
     )
-}
-
-fn title(target: Target) -> &'static str {
-    match target {
-        Target::Table1 => "Table 1",
-        Target::Table5 => "Table 5",
-        Target::Table6 => "Table 6",
-        Target::Table7 => "Table 7",
-    }
 }
 
 #[cfg(test)]
@@ -371,9 +368,7 @@ mod tests {
     fn the_ablations_have_every_row() {
         for preset in ["nb201-ablations", "nb201-ablations-cifar10"] {
             let measured = measured(preset);
-            for (target, rows) in
-                [(Target::Table1, 1), (Target::Table5, 4), (Target::Table6, 6), (Target::Table7, 3)]
-            {
+            for (target, rows) in [(Table::One, 1), (Table::Five, 4), (Table::Six, 6), (Table::Seven, 3)] {
                 let plan = plan(target, &measured).unwrap();
                 assert_eq!(plan.rows.len(), rows);
                 assert!(plan.reference < rows);
@@ -385,12 +380,12 @@ mod tests {
                 let reference = &plan.rows[plan.reference].metric;
                 assert_eq!((reference.noise.as_deref(), reference.alpha), (Some("paper"), 1.0));
             }
-            let hessian = plan(Target::Table7, &measured).unwrap();
+            let hessian = plan(Table::Seven, &measured).unwrap();
             let noises: Vec<_> =
                 hessian.rows.iter().map(|row| row.metric.noise.as_deref().unwrap()).collect();
             assert_eq!(noises, ["paper", "cells", "hessian"]);
         }
-        let error = plan(Target::Table7, &measured("nb201-laptop")).err().unwrap();
+        let error = plan(Table::Seven, &measured("nb201-laptop")).err().unwrap();
         assert!(error.contains("search cells, random") && error.contains("nb201-ablations"), "{error}");
     }
 }

@@ -59,6 +59,77 @@ pub const TABLE_7: [(Position, Direction, Taus); 3] = [
     (Position::All, Direction::Hessian, Taus::cifar10(0.5908)),
 ];
 
+/// What a combined score adds to its first part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sum {
+    /// `angle / pi + gamma / sigma_1 * flatness`.
+    AngleFlatness,
+    /// `accuracy + gamma / sigma_1 * flatness`.
+    AccuracyFlatness,
+    /// `angle / pi + gamma * accuracy`.
+    AngleAccuracy,
+}
+
+/// A row of Tables 8 to 10: gamma, the second part's share of the score in percent, top-1 and top-5 on ImageNet in percent.
+pub struct Share {
+    /// Weight of the second part.
+    pub gamma: f64,
+    /// Its mean share of the score, in percent.
+    pub percent: f64,
+    /// After training on ImageNet.
+    pub top1: f64,
+    /// Likewise.
+    pub top5: f64,
+}
+
+/// One of Tables 8 to 10: searches on CIFAR-100 with sigma 1e-3, 3e-3, 6e-3.
+pub struct Shares {
+    /// The score.
+    pub sum: Sum,
+    /// Its rows.
+    pub rows: [Share; 5],
+}
+
+const fn share(gamma: f64, percent: f64, top1: f64, top5: f64) -> Share {
+    Share { gamma, percent, top1, top5 }
+}
+
+/// Table 8.
+pub const TABLE_8: Shares = Shares {
+    sum: Sum::AngleFlatness,
+    rows: [
+        share(0.0, 0.0, 75.00, 92.31),
+        share(0.5, 20.0, 75.22, 92.39),
+        share(1.5, 43.0, 75.58, 92.44),
+        share(6.0, 76.0, 75.63, 92.54),
+        share(16.0, 89.0, 75.72, 92.46),
+    ],
+};
+
+/// Table 9.
+pub const TABLE_9: Shares = Shares {
+    sum: Sum::AccuracyFlatness,
+    rows: [
+        share(0.0, 0.0, 75.37, 92.23),
+        share(0.25, 10.0, 75.34, 92.37),
+        share(2.0, 41.0, 75.26, 92.34),
+        share(8.0, 75.0, 75.60, 92.36),
+        share(32.0, 92.0, 75.85, 92.74),
+    ],
+};
+
+/// Table 10.
+pub const TABLE_10: Shares = Shares {
+    sum: Sum::AngleAccuracy,
+    rows: [
+        share(0.0, 0.0, 75.00, 92.31),
+        share(0.1, 12.0, 75.32, 92.38),
+        share(0.5, 41.0, 74.69, 92.05),
+        share(2.5, 78.0, 74.26, 91.67),
+        share(10.0, 93.0, 75.05, 92.13),
+    ],
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,8 +9,18 @@ use super::files::Reader;
 pub const FILE: &str = "commands.jsonl";
 
 /// Verbs that work in a run's folder.
-const VERBS: [&str; 8] =
-    ["quickstart", "supernet", "search", "retrain", "export", "evaluate", "rank", "transfer"];
+const VERBS: [&str; 10] = [
+    "quickstart",
+    "supernet",
+    "search",
+    "retrain",
+    "export",
+    "evaluate",
+    "rank",
+    "landscape",
+    "reproduce",
+    "transfer",
+];
 
 /// A line of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,11 +8,21 @@ use crate::model::curves::Curves;
 use crate::time::{duration, unit};
 
 /// A part of the work.
-struct Phase {
-    name: String,
-    seconds: f64,
+#[derive(Clone, Debug)]
+pub struct Phase {
+    /// What was done.
+    pub name: String,
+    /// How long it took.
+    pub seconds: f64,
     /// Where the figure comes from, and what it counts.
-    source: &'static str,
+    pub source: &'static str,
+}
+
+impl Phase {
+    /// Whether it belongs to the search's cost, as the paper's Figure 4 counts it: supernet and scoring.
+    pub fn is_search(&self) -> bool {
+        [SUPERNET, SCORING].contains(&self.name.as_str())
+    }
 }
 
 pub(crate) fn section(run: &Run) -> Option<Section> {
@@ -46,8 +56,7 @@ pub(crate) fn section(run: &Run) -> Option<Section> {
             Cell::text(phase.source),
         ]);
     }
-    let cost: f64 =
-        phases.iter().filter(|p| [SUPERNET, SCORING].contains(&p.name.as_str())).map(|p| p.seconds).sum();
+    let cost: f64 = phases.iter().filter(|p| p.is_search()).map(|p| p.seconds).sum();
     let words = if cost > 0.0 {
         paragraph(&format!(
             "The search cost {}: supernet and scoring together.",
@@ -62,7 +71,8 @@ pub(crate) fn section(run: &Run) -> Option<Section> {
 const SUPERNET: &str = "supernet";
 const SCORING: &str = "scoring";
 
-fn phases(run: &Run) -> Vec<Phase> {
+/// What the run's files say about time, in the order of the work.
+pub fn phases(run: &Run) -> Vec<Phase> {
     let mut phases = Vec::new();
     let mut phase = |name: &str, seconds: Option<f64>, source| {
         if let Some(seconds) = seconds.filter(|seconds| *seconds > 0.0) {
