@@ -102,6 +102,15 @@ fn tables_are_printed_beside_the_papers() {
     assert!(row.get("less_reference").is_none() && rows(&five)[3]["less_reference"].is_array());
     assert!(ranked["tau"]["sharpness"].is_number() && ranked["tau"]["loss/20"].is_number());
 
+    // Figure 2 is of the same run's cells; the command that measures it is said.
+    let fig2 = ["reproduce", "fig2", "--run", "run", "--data", "shapes/cifar10", "--out", "paper"];
+    let figure = place.succeeds(&fig2);
+    let groups: Vec<&str> =
+        figure["curves"].as_array().unwrap().iter().map(|c| c["label"].as_str().unwrap()).collect();
+    assert_eq!(groups.len(), 3, "{groups:?}");
+    assert!(place.at("paper/figures/fig2/curves.svg").exists());
+    place.fails(&["reproduce", "fig2", "--run", "run", "--out", "paper"], 1, &["--data"]);
+
     // The others are of the same cells: nothing is measured, and nothing needed.
     fs::rename(place.at("shapes"), place.at("away")).unwrap();
     let cells = bytes(&place, "run/cells.jsonl");
@@ -128,6 +137,63 @@ fn tables_are_printed_beside_the_papers() {
     place.fails(&other, 1, &["config.toml", "other settings"]);
     place.fails(&["reproduce", "table5", "--out", "none"], 1, &["none", "--config", "nb201-ablations"]);
     place.fails(&["reproduce", "table4711", "--out", "run"], 2, &["table5"]);
+}
+
+/// What needs no training, and no images.
+#[test]
+fn what_is_known_already() {
+    let place = Place(tempfile::tempdir().unwrap());
+    for (target, n) in [("table2", 15), ("table3", 21), ("table4", 7)] {
+        let table = place.succeeds(&["reproduce", target, "--out", "paper"]);
+        assert_eq!(rows(&table).len(), n, "{target}");
+        assert!(table["missing"][1].as_str().unwrap().contains("--run"), "{target}: {table}");
+        let known = rows(&table).iter().find(|row| row["name"] == "GENAS_FLATNESS_CIFAR100").unwrap();
+        assert_eq!((&known["origin"], &known["counted_params"]), (&"published".into(), &5_195_205.into()));
+        assert!(place.at(&format!("paper/tables/{target}.json")).exists());
+    }
+    for figure in ["fig5", "fig6", "fig7"] {
+        place.succeeds(&["reproduce", figure, "--out", "paper"]);
+        let svg = String::from_utf8(bytes(&place, &format!("paper/figures/{figure}.svg"))).unwrap();
+        assert_eq!(svg.matches("<path class=\"edge").count(), 24, "{figure}");
+    }
+    for (target, part) in
+        [("table8", "angle+flatness"), ("fig1", "--run"), ("fig3", "--run"), ("fig4", "--run")]
+    {
+        place.fails(&["reproduce", target, "--out", "paper"], 1, &[part]);
+    }
+
+    // Of a search that recorded both parts: 0.5 of angle / pi, and a flatness of 0.00025 at a sigma of 0.001.
+    fs::create_dir(place.at("search")).unwrap();
+    fs::write(
+        place.at("search/config.toml"),
+        "[metric]\nname = \"angle+flatness\"\nsigmas = [1e-3, 3e-3, 6e-3]\n",
+    )
+    .unwrap();
+    let line = |index: u64, race: &str| {
+        let candidate = vec!["4"; 28].join(",");
+        format!(
+            "{{\"index\":{index},\"generation\":0,\"candidate\":[{candidate}],\"score\":1.0,{race}\"parts\":{{\"angle\":\
+             {{\"radians\":{},\"over_pi\":0.5,\"vector_length\":1}},\"flatness\":{{\"score\":0.00025,\"losses\":[1,2,3],\
+             \"sigmas\":[0.001,0.003,0.006]}}}},\"cost\":{{\"params\":1,\"macs\":1,\"paper_flops\":1}},\"seconds\":1.0,\
+             \"settings\":\"\"}}\n",
+            std::f64::consts::FRAC_PI_2
+        )
+    };
+    // An estimate does not count.
+    let lines = line(0, "") + &line(1, "\"race\":{\"images\":1,\"of\":2},");
+    fs::write(place.at("search/search.jsonl"), lines).unwrap();
+    let eight = place.succeeds(&["reproduce", "table8", "--run", "search", "--out", "paper"]);
+    assert_eq!(eight["n"], 1);
+    for (row, gamma) in rows(&eight).iter().zip([0.0, 0.5, 1.5, 6.0, 16.0]) {
+        let want = 100.0 * gamma * 0.25 / (0.5 + gamma * 0.25);
+        assert!((row["share"].as_f64().unwrap() - want).abs() < 1e-9, "{row}");
+    }
+    place.fails(
+        &["reproduce", "table10", "--run", "search", "--out", "paper"],
+        1,
+        &["search.jsonl", "angle+accuracy"],
+    );
+    place.fails(&["reproduce", "fig4", "--run", "nothing", "--out", "paper"], 1, &["nothing"]);
 }
 
 /// Table 1 compares two metrics, and needs no truth; and what cannot be compared is said before anything is trained.

@@ -24,8 +24,7 @@ impl Span {
         if let Some([low, high]) = axis.range {
             return Self { low, high, log, whole };
         }
-        let shown =
-            values.into_iter().filter(|v| !log || *v > 0.0).chain((zero && !log).then_some(0.0));
+        let shown = values.into_iter().filter(|v| !log || *v > 0.0).chain((zero && !log).then_some(0.0));
         let (low, high) = shown.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
         if low > high {
             let [low, high] = if log { [1.0, 10.0] } else { [0.0, 1.0] };

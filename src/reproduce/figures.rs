@@ -26,12 +26,12 @@ pub fn minima(ctx: &Ctx, args: &ReproduceArgs) -> Result<()> {
     measure(ctx, args, &[run], &cells)
 }
 
-/// Figure 2: the paper does not say how many cells, which noise and how many draws; these are landscape's defaults.
+/// Figure 2: the paper does not say how many cells, which noise and how many draws; all are landscape's defaults.
 pub fn best_middle_worst(ctx: &Ctx, args: &ReproduceArgs) -> Result<()> {
     let [run] = args.run.as_slice() else {
         bail!("Figure 2 is of one run of `genas rank`; give it with --run, and its images with --data")
     };
-    measure(ctx, args, &[run], &["--top-middle-bottom", "5"])
+    measure(ctx, args, &[run], &[])
 }
 
 /// Figure 3: several runs, each a cell that another metric found and `retrain` trained; or published cells with the weights
