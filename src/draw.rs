@@ -21,7 +21,10 @@ const SMALL: usize = 32;
 
 pub fn run(ctx: &Ctx, args: &DrawArgs) -> Result<()> {
     let (svg, result) = match &args.model {
-        Some(file) => network(&file.display().to_string(), &of_file(file)?, args.image),
+        Some(file) => {
+            let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+            network(&name, &of_file(file)?, args.image)
+        }
         None => {
             let cells = cells(args)?;
             match (args.network, cells.as_slice()) {

@@ -347,23 +347,31 @@ fn join_shared(vertices: &mut [Vertex]) {
         join(vertices, n, first);
         vertices[first].uses += 1;
     }
-    // A layer without parameters behind shared ones is one too: all it reads is shared.
-    let mut behind: BTreeMap<(Vec<usize>, &str), usize> = BTreeMap::new();
-    for n in 1..vertices.len() {
-        let v = &vertices[n];
-        let shared = !v.from.is_empty() && v.from.iter().all(|&from| vertices[from].uses > 1);
-        if v.gone || !v.layers.is_empty() || !shared {
-            continue;
+    // What stands behind shared layers is shared too, unless it has layers of its own: ReLUs, and the BatchNorms that each
+    // level has for itself. What stands behind those is found in the next round.
+    loop {
+        let mut behind: BTreeMap<(Vec<usize>, &str), usize> = BTreeMap::new();
+        let mut joined = false;
+        for n in 1..vertices.len() {
+            let v = &vertices[n];
+            let shared = !v.from.is_empty() && v.from.iter().all(|&from| vertices[from].uses > 1);
+            if v.gone || !v.layers.is_empty() || !shared {
+                continue;
+            }
+            let (key, uses) = ((v.from.iter().copied().collect(), v.verb), v.uses);
+            match behind.get(&key).copied() {
+                None => {
+                    behind.insert(key, n);
+                }
+                Some(first) => {
+                    join(vertices, n, first);
+                    vertices[first].uses += uses;
+                    joined = true;
+                }
+            }
         }
-        let key = (v.from.iter().copied().collect(), v.verb);
-        match behind.get(&key).copied() {
-            None => {
-                behind.insert(key, n);
-            }
-            Some(first) => {
-                join(vertices, n, first);
-                vertices[first].uses += 1;
-            }
+        if !joined {
+            return;
         }
     }
 }
@@ -546,7 +554,13 @@ mod tests {
                     classifier.forward(i, x);
                 }),
             ),
-            (Network::RetinaNet(detector.clone()), 256, of(256, &|i, x| drop(detector.forward(i, x)))),
+            (
+                Network::RetinaNet(detector.clone()),
+                256,
+                of(256, &|i, x| {
+                    detector.forward(i, x);
+                }),
+            ),
             (
                 Network::DeepLabV3(segmenter.clone()),
                 256,
@@ -589,6 +603,13 @@ mod tests {
         let head = graph.blocks.iter().find(|b| b.name == "head.classes").unwrap();
         assert_eq!((head.uses, head.what.as_str(), head.shape), (5, "5 convolutions", [45, 32, 32]));
         assert_eq!(sources(&graph, "head.classes").len(), 5);
+        // BatchNorms of each level do not take the heads apart.
+        let normalized = RetinaNet { batch_norm: true, ..detector() };
+        let graph = BlockGraph::of(&Network::RetinaNet(normalized.clone()), 256);
+        let head = graph.blocks.iter().find(|b| b.name == "head.boxes").unwrap();
+        assert_eq!((head.uses, head.what.as_str()), (5, "5 convolutions"));
+        let params: u64 = graph.blocks.iter().map(|b| b.params).sum();
+        assert_eq!(params, normalized.layout().n_parameters() as u64);
         let graph = BlockGraph::of(&Network::DeepLabV3(segmenter()), 256);
         let branches: Vec<&str> = graph
             .blocks
