@@ -106,6 +106,11 @@ impl Span {
     }
 }
 
+/// Round numbers between two values, about `n`; the first where they are the same.
+pub(crate) fn round_between(low: f64, high: f64, n: usize) -> Vec<f64> {
+    if high - low > 0.0 { Span { low, high, log: false, whole: false }.steps(n) } else { vec![low] }
+}
+
 /// A number as people read it, with digits down to `finest`.
 pub(crate) fn number(value: f64, finest: f64) -> String {
     if value == 0.0 {
@@ -126,19 +131,23 @@ pub(crate) fn number(value: f64, finest: f64) -> String {
     if text.trim_start_matches('-').chars().all(|c| c == '0' || c == '.') { "0".to_owned() } else { text }
 }
 
-/// A value with four significant digits, for what is pointed at.
+/// A value with five significant digits at most: what is pointed at, and what stands at bars and lines.
 pub(crate) fn short(value: f64) -> String {
-    if !value.is_finite() {
+    if value == 0.0 || !value.is_finite() {
         return value.to_string();
     }
-    let size = value.abs();
-    if size != 0.0 && !(1e-3..1e6).contains(&size) {
-        return format!("{value:.3e}");
+    let digits = 4 - value.abs().log10().floor() as i32;
+    if !(-1..=8).contains(&digits) {
+        let text = format!("{value:.4e}");
+        let (mantissa, power) = text.split_once('e').unwrap_or((&text, "0"));
+        return format!("{}e{power}", trimmed(mantissa));
     }
-    let before = if size < 1.0 { 1 } else { size.log10() as usize + 1 };
-    let digits = if value.fract() == 0.0 { 0 } else { 5usize.saturating_sub(before) };
-    let text = format!("{value:.digits$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    trimmed(&format!("{value:.*}", digits.max(0) as usize)).to_owned()
+}
+
+/// Without zeros at the end of a fraction.
+fn trimmed(number: &str) -> &str {
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
 #[cfg(test)]
@@ -175,6 +184,12 @@ mod tests {
     }
 
     #[test]
+    fn round_numbers() {
+        assert_eq!(round_between(-1.0, 1.0, 5), [-1.0, -0.5, 0.0, 0.5, 1.0]);
+        assert_eq!(round_between(1.0, 1.0, 3), [1.0]);
+    }
+
+    #[test]
     fn places_are_shares() {
         let span = Span::of(&Axis::linear("x").between(2.0, 4.0), [].into_iter(), false);
         assert_eq!([2.0, 3.0, 4.0].map(|v| span.place(v)), [Some(0.0), Some(0.5), Some(1.0)]);
@@ -191,10 +206,15 @@ mod tests {
     fn values_are_short() {
         for (value, text) in [
             (0.0, "0"),
-            (0.12345678, "0.1235"),
+            (0.1, "0.1"),
+            (0.12345678, "0.12346"),
+            (-0.15, "-0.15"),
             (75.954, "75.954"),
             (1234.5678, "1234.6"),
-            (2e-5, "2.000e-5"),
+            (123456.0, "123456"),
+            (2e-5, "2e-5"),
+            (1.2e-9, "1.2e-9"),
+            (1e6, "1e6"),
             (40.0, "40"),
             (3.25, "3.25"),
         ] {

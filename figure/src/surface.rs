@@ -6,7 +6,8 @@ mod contour;
 use std::fmt::Write;
 
 use crate::chart::{Axis, Scale};
-use crate::svg::escaped;
+use crate::scale::{Span, short};
+use crate::svg::{Drawing, escaped};
 use colours::{Ramp, is_dark};
 pub use contour::contours;
 
@@ -30,19 +31,6 @@ const LINES: usize = 9;
 const SHADES: usize = 64;
 /// Numbers on an axis, about as many.
 const TICKS: usize = 5;
-
-/// Everything else in a page that holds the picture keeps its own looks.
-const STYLE: &str = "\
-.genas-surface .ground { fill: #fff } .genas-surface text { fill: #222 }
-.genas-surface .title { font-size: 15px; font-weight: bold }
-.genas-surface .frame { fill: none; stroke: #888 } .genas-surface .tick { stroke: #888 }
-.genas-surface .empty { fill: #ddd } .genas-surface .iso { fill: none; stroke-width: 1 }
-.genas-surface .middle { text-anchor: middle } .genas-surface .end { text-anchor: end }
-@media (prefers-color-scheme: dark) {
-.genas-surface .ground { fill: #16181d } .genas-surface text { fill: #e6e6e6 }
-.genas-surface .empty { fill: #333 } .genas-surface .frame, .genas-surface .tick { stroke: #777 }
-}
-";
 
 /// Values over a plane.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,16 +73,8 @@ impl Surface {
         let caption = wrapped(&self.description, CAPTION);
         let width = LEFT + SIDE + GAP + BAR + NUMBERS;
         let height = TOP + SIDE + FOOT + LINE * caption.len() as f64;
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
-             height=\"{height:.0}\" font-family=\"sans-serif\" font-size=\"12\" role=\"img\" class=\"genas-surface\">\n\
-             <title>{}</title>\n<desc>{}</desc>\n<style>\n{STYLE}</style>\n\
-             <rect class=\"ground\" width=\"100%\" height=\"100%\"/>\n\
-             <text class=\"title\" x=\"{LEFT}\" y=\"26\">{}</text>\n",
-            escaped(&self.title),
-            escaped(&self.description),
-            escaped(&self.title),
-        );
+        let mut svg =
+            format!("<text class=\"title\" x=\"{LEFT}\" y=\"26\">{}</text>\n", escaped(&self.title));
         let finite: Vec<f64> = values.iter().flatten().copied().filter(|v| self.is_drawn(*v)).collect();
         let least = finite.iter().copied().fold(f64::INFINITY, f64::min);
         let most = finite.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -111,8 +91,8 @@ impl Surface {
             let y = TOP + SIDE + FOOT + LINE * n as f64;
             let _ = writeln!(svg, "<text x=\"{MARGIN}\" y=\"{y:.1}\">{}</text>", escaped(line));
         }
-        svg.push_str("</svg>\n");
-        svg
+        let (title, description) = (self.title.clone(), self.description.clone());
+        Drawing { width, height, title, description, body: svg }.document()
     }
 
     /// Whether a value has a colour.
@@ -139,17 +119,17 @@ impl Surface {
                 let fill = if drawn {
                     format!("fill=\"{}\"", ramp.colour(value))
                 } else {
-                    "class=\"empty\"".to_owned()
+                    "class=\"plain\"".to_owned()
                 };
-                let text = if value.is_finite() { number(value) } else { "no number".to_owned() };
+                let text = if value.is_finite() { short(value) } else { "no number".to_owned() };
                 let _ = writeln!(
                     svg,
                     "<rect {fill} x=\"{left:.2}\" y=\"{top:.2}\" width=\"{:.2}\" height=\"{:.2}\"><title>{}, {}: {} \
                      {text}</title></rect>",
                     right - left,
                     bottom - top,
-                    number(x),
-                    number(y),
+                    short(x),
+                    short(y),
                     escaped(&self.value_label)
                 );
             }
@@ -177,18 +157,18 @@ impl Surface {
                     let _ = write!(path, "{}{x:.1} {y:.1}", if n == 0 { "M" } else { "L" });
                 }
             }
-            let text = number(level);
+            let text = short(level);
             let _ = writeln!(
                 svg,
-                "<path class=\"iso\" stroke=\"{ink}\" d=\"{path}\"><title>{} {text}</title></path>",
+                "<path class=\"iso\" fill=\"none\" stroke=\"{ink}\" d=\"{path}\"><title>{} {text}</title></path>",
                 escaped(&self.value_label)
             );
             let half = 3.4 * text.len() as f64 + 2.0;
-            if let Some([x, y]) = self.place_for_number(&lines, half, &mut taken) {
+            if let Some([x, y]) = self.place_for_short(&lines, half, &mut taken) {
                 let _ = writeln!(
                     svg,
                     "<rect fill=\"{ground}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"13\" rx=\"2\"/>\
-                     <text class=\"middle\" style=\"fill: {ink}\" font-size=\"11\" x=\"{x:.1}\" y=\"{:.1}\">{text}</text>",
+                     <text text-anchor=\"middle\" style=\"fill: {ink}\" font-size=\"11\" x=\"{x:.1}\" y=\"{:.1}\">{text}</text>",
                     x - half,
                     y - 6.5,
                     2.0 * half,
@@ -200,7 +180,7 @@ impl Surface {
 
     /// A point of a line of equal value where its number, `half` to either side, covers no other's, and not the mark.
     /// `taken` are the points of those that are there, and their halves.
-    fn place_for_number(
+    fn place_for_short(
         &self,
         lines: &[Vec<[f64; 2]>],
         half: f64,
@@ -250,37 +230,35 @@ impl Surface {
         let _ = writeln!(
             svg,
             "<rect class=\"frame\" x=\"{LEFT}\" y=\"{TOP}\" width=\"{SIDE}\" height=\"{SIDE}\"/>\n\
-             <text class=\"middle\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n\
-             <text class=\"middle\" transform=\"translate({MARGIN} {:.1}) rotate(-90)\">{}</text>",
+             <text text-anchor=\"middle\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n\
+             <text text-anchor=\"middle\" transform=\"translate({MARGIN} {:.1}) rotate(-90)\">{}</text>",
             (LEFT + right) / 2.0,
             bottom + 38.0,
             escaped(&self.x.label),
             (TOP + bottom) / 2.0,
             escaped(&self.y.label)
         );
-        let [first, last] = [self.xs[0], self.xs[self.xs.len() - 1]];
-        for tick in ticks(first, last, TICKS) {
+        for (tick, text) in ticks(&self.x, &self.xs) {
             let [x, _] = self.at(tick, self.ys[0]);
             let _ = writeln!(
                 svg,
-                "<line class=\"tick\" x1=\"{x:.1}\" y1=\"{bottom}\" x2=\"{x:.1}\" y2=\"{}\"/>\
-                 <text class=\"middle\" x=\"{x:.1}\" y=\"{}\">{}</text>",
+                "<line class=\"frame\" x1=\"{x:.1}\" y1=\"{bottom}\" x2=\"{x:.1}\" y2=\"{}\"/>\
+                 <text text-anchor=\"middle\" x=\"{x:.1}\" y=\"{}\">{}</text>",
                 bottom + 4.0,
                 bottom + 18.0,
-                number(tick)
+                text
             );
         }
-        let [first, last] = [self.ys[0], self.ys[self.ys.len() - 1]];
-        for tick in ticks(first, last, TICKS) {
+        for (tick, text) in ticks(&self.y, &self.ys) {
             let [_, y] = self.at(self.xs[0], tick);
             let _ = writeln!(
                 svg,
-                "<line class=\"tick\" x1=\"{}\" y1=\"{y:.1}\" x2=\"{LEFT}\" y2=\"{y:.1}\"/>\
-                 <text class=\"end\" x=\"{}\" y=\"{:.1}\">{}</text>",
+                "<line class=\"frame\" x1=\"{}\" y1=\"{y:.1}\" x2=\"{LEFT}\" y2=\"{y:.1}\"/>\
+                 <text text-anchor=\"end\" x=\"{}\" y=\"{:.1}\">{}</text>",
                 LEFT - 4.0,
                 LEFT - 8.0,
                 y + 4.0,
-                number(tick)
+                text
             );
         }
     }
@@ -316,12 +294,12 @@ impl Surface {
             let right = left + BAR;
             let _ = writeln!(
                 svg,
-                "<line class=\"tick\" x1=\"{right}\" y1=\"{y:.1}\" x2=\"{}\" y2=\"{y:.1}\"/>\
+                "<line class=\"frame\" x1=\"{right}\" y1=\"{y:.1}\" x2=\"{}\" y2=\"{y:.1}\"/>\
                  <text x=\"{}\" y=\"{:.1}\">{}</text>",
                 right + 4.0,
                 right + 8.0,
                 y + 4.0,
-                number(value)
+                short(value)
             );
         }
     }
@@ -342,36 +320,10 @@ fn edges(places: &[f64]) -> Vec<f64> {
     edges
 }
 
-/// Round numbers between two values, about `n`.
-fn ticks(low: f64, high: f64, n: usize) -> Vec<f64> {
-    let rough = (high - low) / n as f64;
-    if !(rough > 0.0 && rough.is_finite()) {
-        return vec![low];
-    }
-    let power = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|step| *step >= rough * 0.999);
-    let step = step.unwrap_or(10.0 * power);
-    let (from, to) = ((low / step - 1e-9).ceil() as i64, (high / step + 1e-9).floor() as i64);
-    (from..=to).map(|n| n as f64 * step).collect()
-}
-
-/// A number with four significant digits at most.
-fn number(value: f64) -> String {
-    if value == 0.0 {
-        return "0".to_owned();
-    }
-    let digits = 3 - value.abs().log10().floor() as i32;
-    if !(-2..=9).contains(&digits) {
-        let text = format!("{value:.3e}");
-        let (mantissa, power) = text.split_once('e').unwrap_or((&text, "0"));
-        return format!("{}e{power}", trimmed(mantissa));
-    }
-    trimmed(&format!("{value:.*}", digits.max(0) as usize)).to_owned()
-}
-
-/// Without zeros at the end of a fraction.
-fn trimmed(number: &str) -> &str {
-    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
+/// Values between the ends of an axis, and their texts.
+fn ticks(axis: &Axis, places: &[f64]) -> Vec<(f64, String)> {
+    let axis = axis.clone().between(places[0], places[places.len() - 1]);
+    Span::of(&axis, places.iter().copied(), false).ticks(&axis, TICKS)
 }
 
 /// Text in lines of so many letters, at most, where its words allow it.
@@ -416,12 +368,12 @@ mod tests {
             let mut surface = bowl(scale);
             surface.values[0][10] = f64::NAN;
             let svg = surface.svg();
-            assert_eq!(svg.matches("<title>").count() - svg.matches("class=\"iso\"").count(), 1 + 121);
+            assert_eq!(svg.matches("<title>").count() - svg.matches("class=\"iso\"").count(), 121);
             assert!(
                 svg.contains("<title>0, 0: loss 0.1</title>")
                     && svg.contains("<title>-1, 1: loss 30.1</title>")
             );
-            assert!(svg.contains("class=\"empty\"") && svg.contains("<title>1, -1: loss no number</title>"));
+            assert!(svg.contains("class=\"plain\"") && svg.contains("<title>1, -1: loss no number</title>"));
             assert!((4..=14).contains(&svg.matches("class=\"iso\"").count()), "{scale:?}");
             assert!(svg.contains("Loss &amp; &lt;all&gt;") && !svg.contains("<all>") && !svg.contains("NaN"));
             // The legend names its ends.
@@ -448,17 +400,15 @@ mod tests {
         assert!(surface.svg().contains("<title>0, 0: loss 2</title>"));
         surface.values.iter_mut().flatten().for_each(|value| *value = f64::NAN);
         let svg = surface.svg();
-        assert_eq!(svg.matches("class=\"empty\"").count(), 121);
+        assert_eq!(svg.matches("class=\"plain\"").count(), 121);
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
     }
 
     #[test]
     fn numbers_and_lines() {
-        let texts = [0.0, 0.1, 30.1, -0.15, 1234.5, 1.2e-9, 1e6, -1.0];
-        assert_eq!(texts.map(number), ["0", "0.1", "30.1", "-0.15", "1234", "1.2e-9", "1e6", "-1"]);
-        assert_eq!(ticks(-1.0, 1.0, 5), [-1.0, -0.5, 0.0, 0.5, 1.0]);
-        assert_eq!(ticks(0.0, 0.3, 3).len(), 4);
-        assert_eq!(ticks(1.0, 1.0, 3), [1.0]);
+        let texts: Vec<String> =
+            ticks(&Axis::linear("x"), &[-1.0, 0.25, 1.0]).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(texts, ["-1.0", "-0.5", "0", "0.5", "1.0"]);
         assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
         assert_eq!(edges(&[0.0, 1.0, 3.0]), [-0.5, 0.5, 2.0, 4.0]);
     }

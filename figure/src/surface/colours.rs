@@ -1,6 +1,7 @@
 //! Colours for values: dark for low, light for high, in even steps for every eye and in print.
 
 use crate::chart::Scale;
+use crate::scale::round_between;
 
 /// Viridis (matplotlib, public domain) at ten even steps.
 const STEPS: [[u8; 3]; 10] = [
@@ -69,7 +70,7 @@ impl Ramp {
         let [low, high] = self.ends;
         let inside = |level: &f64| *level > low && *level < high;
         match self.scale {
-            Scale::Linear => super::ticks(low, high, n).into_iter().filter(inside).collect(),
+            Scale::Linear => round_between(low, high, n).into_iter().filter(inside).collect(),
             Scale::Log => {
                 // As many of a decade as there is room for.
                 let decades = (high / low).log10().max(1e-9);
