@@ -36,8 +36,9 @@ pub fn resolve(text: &str) -> Result<Genotype> {
 pub fn resolve_any(text: &str) -> Result<NamedCell> {
     let named = |name: &str, cell| Ok(NamedCell { name: name.to_owned(), cell });
     let trimmed = text.trim();
-    let integers = trimmed.split(',').all(|part| part.trim().parse::<u8>().is_ok());
-    let nb201 = trimmed.starts_with('|') || integers && trimmed.split(',').count() == NB201_EDGES;
+    // One integer is an official index, six are the operations; 28 are a candidate of the DARTS space.
+    let integers = trimmed.split(',').all(|part| part.trim().parse::<u32>().is_ok());
+    let nb201 = trimmed.starts_with('|') || integers && trimmed.split(',').count() <= NB201_EDGES;
     if let Some(entry) = find_nb201(trimmed) {
         return named(entry.name, AnyCell::Nb201(entry.cell()));
     }

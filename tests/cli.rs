@@ -89,6 +89,9 @@ fn cells_and_networks_are_drawn() {
         result["blocks"].as_array().unwrap().iter().map(|b| b["params"].as_u64().unwrap()).sum();
     assert_eq!(params, 5_195_205);
     assert!(std::fs::read_to_string(&file).unwrap().contains("4 normal cells"));
+    let six = json(&["draw", "--cell", "3,0,0,1,0,2", "--cell", "6111", "--svg", svg]);
+    assert_eq!(six["cells"][0]["genotype"], nb201);
+    fails(&["draw", "--cell", "3,0,0,1,0,9", "--svg", svg], 1, &["--cell 3,0,0,1,0,9", "9"]);
     fails(&["draw", "--cell", "nothing", "--svg", svg], 1, &["--cell nothing"]);
     fails(&["draw", "--cell", nb201, "--network", "cifar", "--svg", svg], 1, &["--network nb201"]);
     fails(&["draw", "--svg", svg], 2, &["--cell"]);

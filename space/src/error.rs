@@ -103,7 +103,7 @@ pub enum SpaceError {
         problem: String,
     },
     /// A text that is neither a NAS-Bench-201 architecture, nor an index, nor a known name.
-    #[error("unknown NAS-Bench-201 cell `{text}`; give an architecture string, an index from 0 to 15624, or one of {}", known.join(", "))]
+    #[error("unknown NAS-Bench-201 cell `{text}`; give an architecture string, its six integers, an index from 0 to 15624, or one of {}", known.join(", "))]
     UnknownNb201Cell {
         /// The text as given.
         text: String,

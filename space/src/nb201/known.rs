@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::cell::Nb201Cell;
+use super::cell::{NB201_EDGES, Nb201Cell};
 use crate::error::SpaceError;
 use crate::zoo::normalise;
 
@@ -77,11 +77,14 @@ pub fn find_nb201(name: &str) -> Option<&'static Nb201Entry> {
     CELLS.iter().find(|entry| normalise(entry.name) == normalise(name))
 }
 
-/// Reads a cell as a user gives it: an architecture string, an official index, or a name.
+/// Reads a cell as a user gives it: an architecture string, its six integers, an official index, or a name.
 pub fn parse_nb201(text: &str) -> Result<Nb201Cell, SpaceError> {
     let text = text.trim();
+    let integers: Result<Vec<u8>, _> = text.split(',').map(|part| part.trim().parse()).collect();
     if text.contains('|') {
         text.parse()
+    } else if let Ok(Ok(integers)) = integers.map(|all| <[u8; NB201_EDGES]>::try_from(all)) {
+        Nb201Cell::from_ints(&integers)
     } else if let Ok(index) = text.parse() {
         Nb201Cell::from_index(index)
     } else if let Some(entry) = find_nb201(text) {
@@ -162,7 +165,8 @@ mod tests {
         for entry in nb201_zoo() {
             assert_eq!(entry.cell().index(), entry.index, "{}", entry.name);
             assert_eq!(find_nb201(&entry.name.to_lowercase().replace('_', "-")), Some(entry));
-            for text in [entry.name, &format!(" {} ", entry.index), entry.arch] {
+            let integers = entry.cell().to_ints().map(|n| n.to_string()).join(", ");
+            for text in [entry.name, &format!(" {} ", entry.index), entry.arch, &integers] {
                 assert_eq!(parse_nb201(text), Ok(entry.cell()));
             }
         }
@@ -170,6 +174,7 @@ mod tests {
         assert!(error("15625").contains("0 to 15624"));
         assert!(error("DARTS").contains("NB201_BEST_CIFAR10, "));
         assert!(error("|none~0|").contains("1 groups"));
+        assert!(error("0,1,2,3,4,5").contains('5') && error("0,1,2,3,4").contains("six integers"));
     }
 
     /// Parameters and FLOPs of convolutions k x k from `from` to `to` maps with BatchNorm, `side` after.
