@@ -83,7 +83,7 @@ pub fn parse_nb201(text: &str) -> Result<Nb201Cell, SpaceError> {
     let integers: Result<Vec<u8>, _> = text.split(',').map(|part| part.trim().parse()).collect();
     if text.contains('|') {
         text.parse()
-    } else if let Ok(Ok(integers)) = integers.map(|all| <[u8; NB201_EDGES]>::try_from(all)) {
+    } else if let Ok(Ok(integers)) = integers.map(<[u8; NB201_EDGES]>::try_from) {
         Nb201Cell::from_ints(&integers)
     } else if let Ok(index) = text.parse() {
         Nb201Cell::from_index(index)
