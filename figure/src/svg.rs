@@ -26,6 +26,7 @@ pub const STYLE: &str = "\
 .genas-figure .output { fill: #f7e6c4 }
 .genas-figure .plain { fill: #f3f4f6 }
 .genas-figure .halo { fill: #fff; fill-opacity: 0.9 }
+.genas-figure .inside { fill: #fff; font-weight: 600 }
 .genas-figure .f0 { fill: #2f5fd0 } .genas-figure .s0 { stroke: #2f5fd0 }
 .genas-figure .f1 { fill: #c2570c } .genas-figure .s1 { stroke: #c2570c }
 .genas-figure .f2 { fill: #12805c } .genas-figure .s2 { stroke: #12805c }
@@ -50,6 +51,7 @@ pub const STYLE: &str = "\
 .genas-figure .output { fill: #574316 }
 .genas-figure .plain { fill: #262b33 }
 .genas-figure .halo { fill: #14171c }
+.genas-figure .inside { fill: #14171c }
 .genas-figure .f0 { fill: #8fb0ff } .genas-figure .s0 { stroke: #8fb0ff }
 .genas-figure .f1 { fill: #f5a05c } .genas-figure .s1 { stroke: #f5a05c }
 .genas-figure .f2 { fill: #4cc79a } .genas-figure .s2 { stroke: #4cc79a }

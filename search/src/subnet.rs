@@ -277,6 +277,7 @@ impl<N: WeightSharing> Subnets<N> {
         }
         Ok(logits)
     }
+
     /// Gradient of the mean loss of the validation images at `positions`, with the statistics of `weights`: a value for each
     /// of its parameters. By burn, in batches of `batch`.
     pub fn gradient(

@@ -297,10 +297,11 @@ impl Plot<'_> {
         } else {
             (x + width - 6.0, y + height / 2.0 + 4.0, "end")
         };
-        let halo = if anchor == "end" { " font-weight=\"600\" style=\"fill:#fff\"" } else { "" };
+        // On the bar's colour, which is dark on light ground and light on dark.
+        let inside = if anchor == "end" { " inside" } else { "" };
         let _ = writeln!(
             body,
-            "<text class=\"small\" text-anchor=\"{anchor}\" x=\"{x:.1}\" y=\"{y:.1}\"{halo}>{text}</text>"
+            "<text class=\"small{inside}\" text-anchor=\"{anchor}\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>"
         );
     }
 
@@ -480,6 +481,11 @@ mod tests {
             |rect: &str| rect.split_once(" width=\"").unwrap().1.split_once('"').unwrap().0.parse().unwrap();
         let widths: Vec<f64> = svg.split("<rect class=\"f0\"").skip(1).map(width).collect();
         assert!((widths[0] / widths[1] - 2.0).abs() < 1e-2, "{widths:?}");
+        // A value that would leave the picture stands on its bar, in a colour of its own for each ground.
+        let long = Chart::new("t", Axis::linear("s").between(0.0, 12345.0), lying.y.clone())
+            .with(Series::new("a", Mark::Bars, vec![Point::at(12345.0, 0.0), Point::at(1.0, 1.0)]))
+            .svg();
+        assert_eq!(long.matches("class=\"small inside\"").count(), 1);
         // The first name stands above the second.
         let at = |name: &str| svg.find(&format!(">{name}</text>")).unwrap();
         assert!(at("supernet") < at("search"));
